@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Closest Alive Born Ancestor (CABA)
+ *
+ * Reparenting forgets where a process was born. This tree remembers: the CABA
+ * of a process is the nearest process up its line of births that still lives.
+ *
+ * The tree is one of processes. Its fields in task_struct are used on thread
+ * group leaders only: ->caba points to the leader of the CABA, ->cabds heads
+ * the list of the processes whose CABA this is, ->cabd is the node on that
+ * list. init_task is the root, its ->caba is NULL.
+ *
+ * Everything is written under tasklist_lock held for writing. ->caba may be
+ * read under RCU, the lists only under tasklist_lock. What makes that safe:
+ *
+ *  - A process is linked where it becomes visible, after the last point at
+ *    which fork can fail, and unlinked where it is unhashed.
+ *  - A process that dies hands its CABDs up before anyone is told of its
+ *    death, and nobody can be born below it any more: its threads are all
+ *    past the point where they could fork, and CLONE_PARENT takes the
+ *    creator's CABA, which the same lock keeps current.
+ *  - So on every list stand hashed processes only, and the ->caba of a hashed
+ *    process points to a hashed one. Whoever finds a leader by its TGID under
+ *    RCU may follow ->caba: its target is unhashed later, hence freed only
+ *    after the reader is done.
+ *
+ * Who is unhashed keeps a ->caba that nobody maintains, as it does with
+ * ->real_parent.
+ */
+
+#include <linux/bug.h>
+#include <linux/caba.h>
+#include <linux/list.h>
+#include <linux/pid.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+
+/* What cannot be unless the tree is damaged; costs nothing in production. */
+#define CABA_WARN_ON(cond)	\
+	WARN_ON_ONCE(IS_ENABLED(CONFIG_DEBUG_CABA) && (cond))
+
+/* ->caba for those who hold tasklist_lock. */
+static struct task_struct *caba_locked(struct task_struct *p)
+{
+	return rcu_dereference_protected(p->caba,
+					 lockdep_is_held(&tasklist_lock));
+}
+
+/* Give all CABDs of @from to @to, in their order, after those @to has. */
+static void caba_hand_over(struct task_struct *from, struct task_struct *to)
+{
+	struct task_struct *p;
+
+	CABA_WARN_ON(from == to);
+	list_for_each_entry(p, &from->cabds, cabd)
+		rcu_assign_pointer(p->caba, to);
+	list_splice_tail_init(&from->cabds, &to->cabds);
+}
+
+/**
+ * caba_fork - a process is born
+ * @p: leader of the new thread group
+ * @clone_flags: how it was made; with CLONE_PARENT it is a sibling of its
+ *		 creator and gets the creator's own CABA
+ *
+ * The creator is current. It is alive, so its process has not handed its
+ * CABDs up yet.
+ *
+ * Context: tasklist_lock held for writing, before @p's TGID is attached.
+ */
+void caba_fork(struct task_struct *p, u64 clone_flags)
+{
+	struct task_struct *caba = current->group_leader;
+
+	lockdep_assert_held_write(&tasklist_lock);
+	if (clone_flags & CLONE_PARENT)
+		caba = caba_locked(caba);
+
+	rcu_assign_pointer(p->caba, caba);
+	list_add_tail(&p->cabd, &caba->cabds);
+}
+
+/**
+ * caba_exec - a thread that is not the leader takes over its process
+ * @leader: the leader until now; a zombie, the last other thread
+ * @tsk: the thread that execs and becomes the leader
+ *
+ * A reader may have found @leader and not yet read its ->caba, so that one is
+ * left as it is.
+ *
+ * Context: tasklist_lock held for writing, before the TGID is transferred:
+ * whoever finds @tsk by it finds its ->caba too.
+ */
+void caba_exec(struct task_struct *leader, struct task_struct *tsk)
+{
+	lockdep_assert_held_write(&tasklist_lock);
+	rcu_assign_pointer(tsk->caba, caba_locked(leader));
+	list_replace_init(&leader->cabd, &tsk->cabd);
+	caba_hand_over(leader, tsk);
+}
+
+/**
+ * caba_exit - a thread exits
+ * @tsk: the thread
+ * @group_dead: no thread of its process is left alive
+ *
+ * The death of a thread changes nothing. When the last one dies the CABDs go
+ * to the process's own CABA. That one is alive: had it died before, it would
+ * have handed this process up.
+ *
+ * Called first of all in exit_notify(), so whoever learns of the death by
+ * wait(), SIGCHLD or a pidfd sees the new tree. A pid namespace's init hands
+ * over before it drops the lock to wait for its children, unless other
+ * threads of it are still dying: then the last one does.
+ *
+ * Context: tasklist_lock held for writing.
+ */
+void caba_exit(struct task_struct *tsk, bool group_dead)
+{
+	struct task_struct *leader = tsk->group_leader;
+
+	lockdep_assert_held_write(&tasklist_lock);
+	if (group_dead && !list_empty(&leader->cabds))
+		caba_hand_over(leader, caba_locked(leader));
+}
+
+/**
+ * caba_release - a process is unhashed
+ * @p: leader of the thread group, being reaped
+ *
+ * Context: tasklist_lock held for writing.
+ */
+void caba_release(struct task_struct *p)
+{
+	lockdep_assert_held_write(&tasklist_lock);
+	CABA_WARN_ON(!list_empty(&p->cabds));
+	list_del_init(&p->cabd);
+}
+
+/**
+ * caba_tgid - which process is the CABA of a task's process
+ * @p: any task: a leader, a thread, a zombie, a thread that is released already
+ *
+ * Goes by the TGID, not by ->group_leader: while a thread execs this finds the
+ * old leader or the new one, both with the right ->caba, and never one that
+ * is unhashed under the reader's eyes.
+ *
+ * Context: rcu_read_lock() held, the result is valid until it is dropped.
+ * Return: the TGID's struct pid; init_task's, whose number is 0, for those
+ * that init_task created; NULL if @p's process has been released.
+ */
+struct pid *caba_tgid(struct task_struct *p)
+{
+	struct task_struct *leader, *caba;
+	struct pid *pid;
+
+	do {
+		leader = pid_task(READ_ONCE(p->signal->pids[PIDTYPE_TGID]),
+				  PIDTYPE_TGID);
+		if (!leader)
+			return NULL;
+		caba = rcu_dereference(leader->caba);
+		pid = READ_ONCE(caba->signal->pids[PIDTYPE_TGID]);
+		/* Released just now: then @leader has another CABA already. */
+	} while (!pid);
+
+	return pid;
+}
