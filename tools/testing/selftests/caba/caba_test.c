@@ -1,0 +1,2023 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Does NScaba in /proc/<pid>/status tell the closest alive born ancestor?
+ *
+ * The processes of a scenario are actors: each waits at its own socket for the
+ * test to say what to do next, be it fork, exec or exit. So no step begins
+ * before the last one is done, and none needs a sleep. The first actor is S,
+ * the stage, on which the others are born. Orphans, however, go to the test,
+ * the only sub-reaper unless a scenario has more: so where NScaba names S,
+ * PPid does not. An actor whose socket reports the end of the test exits:
+ * whatever happens, none is left behind.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+
+#include "../kselftest_harness.h"
+#include "caba_helpers.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open	434
+#endif
+
+/* How long one step may take on a slow machine, the thousand forks above all. */
+#define STEP_SECONDS	120
+
+#define NR_MANY		1000
+
+/* The actors. TESTER is the test itself: it is nobody's to command. */
+enum { TESTER, S, A, B, C, D, E, F, I, J, P, R, T, U, NR_ACTORS };
+
+/* An actor's end of its socket has the same number in every actor. */
+#define ACTOR_FD(who)	(100 + (who))
+#define END_FD		ACTOR_FD(NR_ACTORS)
+
+/* exec is told by the environment which actor it is to go on as */
+#define ACTOR_ENV	"CABA_TEST_ACTOR"
+
+enum op {
+	OP_BIRTH,	/* arg: the new actor, flags: for clone() */
+	OP_THREAD,	/* arg: the new actor */
+	OP_VFORK_EXEC,	/* arg: the new actor */
+	OP_EXEC,
+	OP_EXIT,
+	OP_EXIT_THREAD,
+	OP_REAP,	/* arg: pid */
+	OP_IGNORE_CHILDREN,
+	OP_SETSID,
+	OP_SETPGID,
+	OP_SUBREAPER,	/* arg: on or off */
+	OP_UNSHARE,	/* flags */
+	OP_SETNS,	/* arg: pid of a member, as S sees it */
+	OP_MOUNT_PROC,
+	OP_TRACEME,
+	OP_ATTACH,	/* arg: pid */
+	OP_SEIZE,	/* arg: pid, flags: options */
+	OP_RESUME,	/* arg: how many stops of tracees to wait for */
+	OP_MANY,	/* arg: how many children */
+};
+
+struct order {
+	enum op op;
+	long arg;
+	unsigned long flags;
+};
+
+struct answer {
+	int err;
+	pid_t pid, tid;
+};
+
+static struct actor {
+	int fd;		/* the test's end */
+	int pidfd;
+	pid_t pid;
+	pid_t tid;	/* of one that is no leader: in its own namespace */
+} actors[NR_ACTORS];
+
+/* Written by one actor, read by the test. */
+static pid_t *many;
+
+/*
+ * The actors' side
+ */
+
+static void actor_act(int me);
+
+static int actor_clone_start(void *arg)
+{
+	actor_act((intptr_t)arg);
+	return 1;
+}
+
+static void *actor_pthread_start(void *arg)
+{
+	actor_act((intptr_t)arg);
+	return NULL;
+}
+
+static int actor_exec(int who)
+{
+	char env[sizeof(ACTOR_ENV "=99")];
+	char *const envp[] = { env, NULL };
+
+	snprintf(env, sizeof(env), ACTOR_ENV "=%d", who);
+	/* /proc/self has no exe any more when the leader is gone */
+	execle("/proc/thread-self/exe", "caba_actor", NULL, envp);
+	return -errno;
+}
+
+static int actor_birth(int who, unsigned long flags)
+{
+	const size_t size = 256 * 1024;
+	void *stack;
+	pid_t pid;
+
+	if (!flags) {
+		pid = fork();
+		if (!pid)
+			actor_act(who);
+		return pid < 0 ? -errno : 0;
+	}
+
+	stack = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stack == MAP_FAILED)
+		return -errno;
+	/* from the middle: there a stack may grow either way */
+	pid = clone(actor_clone_start, stack + size / 2, flags | SIGCHLD,
+		    (void *)(intptr_t)who);
+	return pid < 0 ? -errno : 0;
+}
+
+static int actor_thread(int who)
+{
+	pthread_t thread;
+
+	return -pthread_create(&thread, NULL, actor_pthread_start,
+			       (void *)(intptr_t)who);
+}
+
+static int actor_vfork_exec(int who)
+{
+	pid_t pid = vfork();
+
+	if (!pid) {
+		actor_exec(who);
+		_exit(127);
+	}
+	return pid < 0 ? -errno : 0;
+}
+
+static int actor_setns(pid_t pid)
+{
+	char path[64];
+	int fd, err;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = setns(fd, CLONE_NEWPID) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static int actor_mount_proc(int me)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/tmp/%d", me);
+	if (mkdir(path, 0755) ||
+	    mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+		return -errno;
+	return 0;
+}
+
+static int actor_attach(pid_t pid)
+{
+	if (ptrace(PTRACE_ATTACH, pid, NULL, NULL) ||
+	    waitpid(pid, NULL, __WALL) != pid ||
+	    ptrace(PTRACE_CONT, pid, NULL, NULL))
+		return -errno;
+	return 0;
+}
+
+static int actor_resume(int stops)
+{
+	while (stops--) {
+		pid_t pid = waitpid(-1, NULL, __WALL);
+
+		if (pid < 0 || ptrace(PTRACE_CONT, pid, NULL, NULL))
+			return -errno;
+	}
+	return 0;
+}
+
+static int actor_many(int nr)
+{
+	char c;
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return -errno;
+		if (!pid) {
+			/* until the test is over */
+			while (read(END_FD, &c, 1) > 0)
+				;
+			_exit(0);
+		}
+		many[i] = pid;
+	}
+	return 0;
+}
+
+static int actor_obey(int me, const struct order *order)
+{
+	switch (order->op) {
+	case OP_EXEC:
+		return actor_exec(me);
+	case OP_EXIT:
+		_exit(0);
+	case OP_EXIT_THREAD:
+		for (;;)
+			syscall(SYS_exit, 0);
+	case OP_REAP:
+		return waitpid(order->arg, NULL, __WALL) < 0 ? -errno : 0;
+	case OP_IGNORE_CHILDREN:
+		return signal(SIGCHLD, SIG_IGN) == SIG_ERR ? -errno : 0;
+	case OP_SETSID:
+		return setsid() < 0 ? -errno : 0;
+	case OP_SETPGID:
+		return setpgid(0, 0) ? -errno : 0;
+	case OP_SUBREAPER:
+		return prctl(PR_SET_CHILD_SUBREAPER, order->arg) ? -errno : 0;
+	case OP_UNSHARE:
+		return unshare(order->flags) ? -errno : 0;
+	case OP_SETNS:
+		return actor_setns(order->arg);
+	case OP_MOUNT_PROC:
+		return actor_mount_proc(me);
+	case OP_TRACEME:
+		return ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? -errno : 0;
+	case OP_ATTACH:
+		return actor_attach(order->arg);
+	case OP_SEIZE:
+		return ptrace(PTRACE_SEIZE, (pid_t)order->arg, NULL,
+			      (void *)order->flags) ? -errno : 0;
+	case OP_RESUME:
+		return actor_resume(order->arg);
+	case OP_MANY:
+		return actor_many(order->arg);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Never returns. */
+static void actor_act(int me)
+{
+	struct answer answer = {
+		.pid = getpid(),
+		.tid = syscall(SYS_gettid),
+	};
+	struct order order;
+
+	for (;;) {
+		if (send(ACTOR_FD(me), &answer, sizeof(answer),
+			 MSG_NOSIGNAL) != sizeof(answer))
+			_exit(1);
+again:
+		if (recv(ACTOR_FD(me), &order, sizeof(order), 0) !=
+		    sizeof(order))
+			_exit(1);
+
+		/* A new actor answers itself, in its creator's place. */
+		switch (order.op) {
+		case OP_BIRTH:
+			answer.err = actor_birth(order.arg, order.flags);
+			break;
+		case OP_THREAD:
+			answer.err = actor_thread(order.arg);
+			break;
+		case OP_VFORK_EXEC:
+			answer.err = actor_vfork_exec(order.arg);
+			break;
+		default:
+			answer.err = actor_obey(me, &order);
+			continue;
+		}
+		if (!answer.err)
+			goto again;
+		/* the test listens there */
+		send(ACTOR_FD(order.arg), &answer, sizeof(answer),
+		     MSG_NOSIGNAL);
+		goto again;
+	}
+}
+
+/*
+ * The test's side. What can fail returns 0 or -errno.
+ */
+
+/* An actor's word that it did as told, or that it is there. */
+static int hear(int who)
+{
+	union {
+		struct cmsghdr hdr;
+		char buf[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct answer answer;
+	struct iovec iov = { &answer, sizeof(answer) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct actor *actor = &actors[who];
+	struct cmsghdr *cmsg;
+	struct ucred cred;
+	ssize_t n;
+
+	n = recvmsg(actor->fd, &msg, MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	if (n != sizeof(answer))
+		return -EPIPE;
+	if (answer.err)
+		return answer.err;
+
+	/* the kernel translates this pid into our namespace */
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_type != SCM_CREDENTIALS)
+		return -EBADMSG;
+	memcpy(&cred, CMSG_DATA(cmsg), sizeof(cred));
+
+	if (actor->pid != cred.pid) {
+		actor->pid = cred.pid;
+		actor->pidfd = syscall(SYS_pidfd_open, cred.pid, 0);
+		if (actor->pidfd < 0)
+			return -errno;
+	}
+	actor->tid = answer.tid == answer.pid ? cred.pid : answer.tid;
+	return 0;
+}
+
+static int tell(int who, enum op op, long arg, unsigned long flags)
+{
+	struct order order = { op, arg, flags };
+
+	if (send(actors[who].fd, &order, sizeof(order), MSG_NOSIGNAL) < 0)
+		return -errno;
+	return 0;
+}
+
+static int ask(int who, enum op op, long arg, unsigned long flags)
+{
+	int err = tell(who, op, arg, flags);
+
+	return err ?: hear(who);
+}
+
+static int bring(int who, enum op op, int new, unsigned long flags)
+{
+	int err = tell(who, op, new, flags);
+
+	return err ?: hear(new);
+}
+
+/* Wait until a process is dead, all its threads: a zombie, or gone. */
+static int await_death(int who)
+{
+	struct pollfd pfd = { .fd = actors[who].pidfd, .events = POLLIN };
+	siginfo_t info;
+
+	switch (poll(&pfd, 1, STEP_SECONDS * 1000)) {
+	case -1:
+		return -errno;
+	case 0:
+		return -ETIMEDOUT;
+	}
+	/*
+	 * Its exit may still be under way, with tasklist_lock held. Any wait
+	 * takes that lock too, so after this one the exit is complete.
+	 */
+	waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
+	return 0;
+}
+
+static int die(int who)
+{
+	int err = tell(who, OP_EXIT, 0, 0);
+
+	return err ?: await_death(who);
+}
+
+static int kill_actor(int who)
+{
+	if (kill(actors[who].pid, SIGKILL))
+		return -errno;
+	return await_death(who);
+}
+
+static int reap(int parent, int child)
+{
+	pid_t pid = actors[child].pid;
+
+	if (parent != TESTER)
+		return ask(parent, OP_REAP, pid, 0);
+	return waitpid(pid, NULL, 0) < 0 ? -errno : 0;
+}
+
+/* The state letter of an actor's own thread, or 0 if it is gone. */
+static char state(int who)
+{
+	char path[64], buf[CABA_STATUS_SIZE];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status",
+		 actors[who].pid, actors[who].tid);
+	if (caba_read_status(path, buf) < 0)
+		return 0;
+	line = caba_find_line(buf, "State:");
+	return line ? line[strlen("State:\t")] : 0;
+}
+
+/* Wait until a thread is reaped, or a zombie if that will do. */
+static int await_end(int who, bool zombie_will_do)
+{
+	int ms;
+
+	for (ms = 0; ms < STEP_SECONDS * 1000; ms++) {
+		char now = state(who);
+
+		if (!now || (now == 'Z' && zombie_will_do))
+			return 0;
+		usleep(1000);
+	}
+	return -ETIMEDOUT;
+}
+
+/* A leader stays as a zombie as long as there are other threads. */
+static int end_thread(int who)
+{
+	int err = tell(who, OP_EXIT_THREAD, 0, 0);
+
+	return err ?: await_end(who, true);
+}
+
+/*
+ * Reading. A viewer is an actor that did mount a procfs in its own pid
+ * namespace, or S for the /proc that everybody sees.
+ */
+
+static const char *join(char *buf, size_t size, const pid_t *levels, int nr)
+{
+	int i, len = 0;
+
+	if (nr < 0) {
+		snprintf(buf, size, "(%s)", strerror(-nr));
+		return buf;
+	}
+	for (i = 0; i < nr; i++)
+		len += snprintf(buf + len, size - len, "%s%d", i ? " " : "",
+				(int)levels[i]);
+	return buf;
+}
+
+static const char *procfs(int viewer)
+{
+	static char path[32];
+
+	if (viewer == S)
+		return "/proc";
+	snprintf(path, sizeof(path), "/tmp/%d", viewer);
+	return path;
+}
+
+/* The numbers of a process, from our pid namespace to its own. */
+static int all_pids(int who, pid_t pids[CABA_MAX_LEVELS])
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", actors[who].pid);
+	return caba_read_file(path, "NSpid:", pids);
+}
+
+/* Its number in the viewer's procfs, or -errno. */
+static pid_t pid_at(int viewer, int who)
+{
+	pid_t pids[CABA_MAX_LEVELS];
+	int depth = 0, nr;
+
+	if (viewer != S) {
+		depth = all_pids(viewer, pids);
+		if (depth < 0)
+			return depth;
+		depth--;
+	}
+	nr = all_pids(who, pids);
+	if (nr < 0)
+		return nr;
+	return depth < nr ? pids[depth] : -ESRCH;
+}
+
+static int field_at(int viewer, int who, const char *key,
+		    pid_t levels[CABA_MAX_LEVELS])
+{
+	pid_t pid = pid_at(viewer, who);
+	char path[64];
+
+	if (pid < 0)
+		return pid;
+	snprintf(path, sizeof(path), "%s/%d/status", procfs(viewer), pid);
+	return caba_read_file(path, key, levels);
+}
+
+/* One number of a status file, or -errno */
+static int number_at(int viewer, int who, const char *key)
+{
+	pid_t levels[CABA_MAX_LEVELS];
+	int nr = field_at(viewer, who, key, levels);
+
+	return nr < 0 ? nr : levels[0];
+}
+
+static int ppid(int who)
+{
+	return number_at(S, who, "PPid:");
+}
+
+/* What NScaba is to say of the CABDs of this process. */
+static const char *nspid(int viewer, int who)
+{
+	static char text[512];
+	pid_t levels[CABA_MAX_LEVELS];
+
+	return join(text, sizeof(text), levels,
+		    field_at(viewer, who, "NSpid:", levels));
+}
+
+/* What NScaba does say. All threads have to agree, or it is an error. */
+static const char *nscaba(int viewer, int who)
+{
+	pid_t own[CABA_MAX_LEVELS], other[CABA_MAX_LEVELS];
+	static char text[512];
+	char path[64], thread_text[400];
+	struct dirent *entry;
+	pid_t pid;
+	int nr, nr_other, seen = 0;
+	DIR *dir;
+
+	nr = field_at(viewer, who, "NScaba:", own);
+	if (nr < 0)
+		return join(text, sizeof(text), NULL, nr);
+
+	pid = pid_at(viewer, who);
+	snprintf(path, sizeof(path), "%s/%d/task", procfs(viewer), pid);
+	dir = opendir(path);
+	if (!dir)
+		return join(text, sizeof(text), NULL, -errno);
+	while ((entry = readdir(dir))) {
+		pid_t tid = atoi(entry->d_name);
+
+		if (!tid)
+			continue;
+		nr_other = caba_read_task(procfs(viewer), pid, tid, other);
+		seen++;
+		if (nr_other == nr && !memcmp(own, other, nr * sizeof(*own)))
+			continue;
+		closedir(dir);
+		join(thread_text, sizeof(thread_text), other, nr_other);
+		snprintf(text, sizeof(text), "but %s in thread %d",
+			 thread_text, tid);
+		return text;
+	}
+	closedir(dir);
+	return join(text, sizeof(text), own, seen ? nr : -ESRCH);
+}
+
+/* What is wrong in what a viewer reads of a process: "" if nothing is. */
+static const char *wrong(int viewer, int who, int ancestor)
+{
+	const char *is = nscaba(viewer, who), *should_be = nspid(viewer, ancestor);
+	static char text[1100];
+
+	if (!strcmp(is, should_be))
+		return "";
+	snprintf(text, sizeof(text), "NScaba is %s, not %s", is, should_be);
+	return text;
+}
+
+/*
+ * The words that the scenarios are told in
+ */
+
+#define BIRTH(parent, child)	ASSERT_EQ(0, bring(parent, OP_BIRTH, child, 0))
+#define BIRTH_FLAGS(parent, child, flags) \
+	ASSERT_EQ(0, bring(parent, OP_BIRTH, child, flags))
+#define THREAD(who, thread)	ASSERT_EQ(0, bring(who, OP_THREAD, thread, 0))
+#define VFORK_EXEC(parent, child) \
+	ASSERT_EQ(0, bring(parent, OP_VFORK_EXEC, child, 0))
+#define DO(who, op, arg)	ASSERT_EQ(0, ask(who, op, arg, 0))
+#define REAP(parent, child)	ASSERT_EQ(0, reap(parent, child))
+#define DIE(who)		ASSERT_EQ(0, die(who))
+#define KILL(who)		ASSERT_EQ(0, kill_actor(who))
+#define END_THREAD(who)		ASSERT_EQ(0, end_thread(who))
+
+#define EXPECT_CABA_AT(viewer, who, ancestor) \
+	EXPECT_STREQ("", wrong(viewer, who, ancestor))
+#define EXPECT_CABA(who, ancestor)	EXPECT_CABA_AT(S, who, ancestor)
+#define EXPECT_NO_CABA_AT(viewer, who)	EXPECT_STREQ("0", nscaba(viewer, who))
+#define EXPECT_PPID(who, parent)	EXPECT_EQ(actors[parent].pid, ppid(who))
+#define EXPECT_ZOMBIE(who)	EXPECT_EQ('Z', state(who))
+
+FIXTURE(caba) {
+	bool root;	/* may make namespaces, and sees them from outside */
+};
+
+static bool private_tmp(void)
+{
+	return !unshare(CLONE_NEWNS) &&
+	       !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("caba", "/tmp", "tmpfs", 0, NULL);
+}
+
+static int raise_stage(void)
+{
+	struct timeval patience = { .tv_sec = STEP_SECONDS };
+	int life[2], pair[2], i, on = 1;
+	pid_t pid;
+
+	for (i = S; i < NR_ACTORS; i++) {
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+			       pair) ||
+		    dup2(pair[1], ACTOR_FD(i)) < 0 ||
+		    setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on,
+			       sizeof(on)) ||
+		    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience,
+			       sizeof(patience)))
+			return -errno;
+		close(pair[1]);
+		actors[i].fd = pair[0];
+	}
+	if (pipe2(life, O_CLOEXEC) || dup2(life[0], END_FD) < 0)
+		return -errno;
+	close(life[0]);
+
+	/* all orphans are to end up with us */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+		return -errno;
+
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		/* only the test may hold these, or it would never seem over */
+		close(life[1]);
+		for (i = S; i < NR_ACTORS; i++)
+			close(actors[i].fd);
+		actor_act(S);
+	}
+
+	close(END_FD);
+	for (i = S; i < NR_ACTORS; i++)
+		close(ACTOR_FD(i));
+	actors[TESTER].pid = getpid();
+	return hear(S);
+}
+
+FIXTURE_SETUP(caba)
+{
+	self->root = !geteuid() && private_tmp();
+	many = mmap(NULL, NR_MANY * sizeof(*many), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, many);
+	ASSERT_EQ(0, raise_stage());
+}
+
+FIXTURE_TEARDOWN(caba)
+{
+	int fd, i;
+
+	for (i = S; i < NR_ACTORS; i++)
+		if (actors[i].pid)
+			syscall(SYS_pidfd_send_signal, actors[i].pidfd,
+				SIGKILL, NULL, 0);
+	/* those we do not know see that we are gone, and go */
+	for (fd = 3; fd <= END_FD; fd++)
+		close(fd);
+	while (waitpid(-1, NULL, __WALL) > 0)
+		;
+}
+
+#define NOT_ROOT	"needs to be root, to make pid and mount namespaces"
+#define NO_PTRACE	"ptrace is not permitted here"
+
+/*
+ * The line
+ */
+
+/* The line is NScaba, then a tab and a number for each level, after NSsid. */
+TEST_F(caba, the_line_has_its_form_and_place)
+{
+	char buf[CABA_STATUS_SIZE], want[64];
+	const char *line;
+
+	ASSERT_LT(0, caba_read_status("/proc/self/status", buf));
+	line = caba_find_line(buf, "NSsid:");
+	ASSERT_NE(NULL, line);
+	line = strchr(line, '\n') + 1;
+	snprintf(want, sizeof(want), "NScaba:\t%d\n", getppid());
+	EXPECT_EQ(0, strncmp(want, line, strlen(want)))
+		TH_LOG("not '%s' but '%.20s'", want, line);
+	EXPECT_NULL(caba_find_line(line + 1, "NScaba:"));
+}
+
+/*
+ * Whatever runs here, kernel threads and strangers too: each thread has a
+ * well-formed value, and nobody's CABA is itself.
+ */
+TEST_F(caba, no_task_of_the_system_lacks_a_value)
+{
+	pid_t levels[CABA_MAX_LEVELS];
+	struct dirent *process, *thread;
+	int nr, seen = 0;
+	char path[64];
+	DIR *dir, *tasks;
+
+	BIRTH(S, A);
+	THREAD(A, T);
+	dir = opendir("/proc");
+	ASSERT_NE(NULL, dir);
+	while ((process = readdir(dir))) {
+		pid_t pid = atoi(process->d_name);
+
+		if (!pid)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task", pid);
+		tasks = opendir(path);
+		if (!tasks)
+			continue;
+		while ((thread = readdir(tasks))) {
+			pid_t tid = atoi(thread->d_name);
+
+			if (!tid)
+				continue;
+			nr = caba_read_task("/proc", pid, tid, levels);
+			if (nr == -ESRCH || nr == -ENOENT)
+				continue;
+			seen++;
+			ASSERT_LT(0, nr)
+				TH_LOG("task %d: %s", tid, strerror(-nr));
+			EXPECT_NE(pid, levels[0]);
+			EXPECT_TRUE(levels[0] || nr == 1);
+		}
+		closedir(tasks);
+	}
+	closedir(dir);
+	EXPECT_LT(4, seen);
+}
+
+/* Pid 1 and kthreadd were born by pid 0, the kernel threads by kthreadd. */
+TEST_F(caba, pid_1_and_kthreadd_report_0)
+{
+	pid_t levels[CABA_MAX_LEVELS];
+	char path[64], buf[CABA_STATUS_SIZE];
+	struct dirent *entry;
+	int nr, threads = 0;
+	DIR *dir;
+
+	ASSERT_EQ(1, caba_read("/proc", 1, levels));
+	EXPECT_EQ(0, levels[0]);
+
+	if (caba_read_status("/proc/2/status", buf) < 0 ||
+	    strncmp(buf, "Name:\tkthreadd\n", strlen("Name:\tkthreadd\n")))
+		SKIP(return, "kthreadd is not seen from this pid namespace");
+	ASSERT_EQ(1, caba_read("/proc", 2, levels));
+	EXPECT_EQ(0, levels[0]);
+
+	dir = opendir("/proc");
+	ASSERT_NE(NULL, dir);
+	while ((entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%d/status",
+			 atoi(entry->d_name));
+		if (caba_read_file(path, "PPid:", levels) != 1 ||
+		    levels[0] != 2)
+			continue;
+		nr = caba_read_file(path, "NScaba:", levels);
+		if (nr == -ESRCH || nr == -ENOENT)
+			continue;
+		EXPECT_EQ(1, nr);
+		EXPECT_EQ(2, levels[0]);
+		threads++;
+	}
+	closedir(dir);
+	EXPECT_LT(0, threads);
+}
+
+/* NScaba is no secret: nobody reads of init and of A what root reads. */
+TEST_F(caba, an_unprivileged_user_reads_the_same)
+{
+	pid_t want[2][CABA_MAX_LEVELS], levels[CABA_MAX_LEVELS];
+	pid_t pid, pids[2];
+	int i, status;
+
+	BIRTH(S, A);
+	pids[0] = 1;
+	pids[1] = actors[A].pid;
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(1, caba_read("/proc", pids[i], want[i]));
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (!geteuid() &&
+		    (setgroups(0, NULL) || setresgid(65534, 65534, 65534) ||
+		     setresuid(65534, 65534, 65534)))
+			_exit(1);
+		for (i = 0; i < 2; i++)
+			if (caba_read("/proc", pids[i], levels) != 1 ||
+			    levels[0] != want[i][0])
+				_exit(2 + i);
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_CABA(A, S);
+}
+
+/* A status file opened while B was alive: read again when B is dead. */
+TEST_F(caba, an_open_file_tells_the_new_caba)
+{
+	char path[64], buf[CABA_STATUS_SIZE], want[64];
+	const char *line;
+	ssize_t len;
+	int fd;
+
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	snprintf(path, sizeof(path), "/proc/%d/status", actors[C].pid);
+	fd = open(path, O_RDONLY);
+	ASSERT_LE(0, fd);
+	len = pread(fd, buf, sizeof(buf) - 1, 0);
+	ASSERT_LT(0, len);
+	buf[len] = '\0';
+	snprintf(want, sizeof(want), "NScaba:\t%d\n", actors[B].pid);
+	line = caba_find_line(buf, "NScaba:");
+	ASSERT_NE(NULL, line);
+	EXPECT_EQ(0, strncmp(want, line, strlen(want)));
+
+	DIE(B);
+	len = pread(fd, buf, sizeof(buf) - 1, 0);
+	ASSERT_LT(0, len);
+	buf[len] = '\0';
+	snprintf(want, sizeof(want), "NScaba:\t%d\n", actors[A].pid);
+	line = caba_find_line(buf, "NScaba:");
+	ASSERT_NE(NULL, line);
+	EXPECT_EQ(0, strncmp(want, line, strlen(want)));
+
+	DIE(C);
+	REAP(TESTER, C);
+	EXPECT_EQ(-1, pread(fd, buf, sizeof(buf) - 1, 0));
+	EXPECT_EQ(ESRCH, errno);
+	close(fd);
+}
+
+/*
+ * Births and deaths
+ */
+
+/* S forks A, A forks B and C: each reports the one that forked it. */
+TEST_F(caba, a_child_reports_its_parent)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(A, C);
+	EXPECT_CABA(S, TESTER);
+	EXPECT_CABA(A, S);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, A);
+}
+
+/* A daemon by double fork: PPid forgets A, NScaba does not. */
+TEST_F(caba, an_orphan_reports_its_grandparent)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	DIE(B);
+	REAP(A, B);
+	EXPECT_PPID(C, TESTER);
+	EXPECT_CABA(C, A);
+	EXPECT_CABA(A, S);
+}
+
+/* Even the stage dies: its children report the test that made the stage. */
+TEST_F(caba, a_child_of_a_dead_child_is_our_own_again)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	DIE(S);
+	EXPECT_CABA(A, TESTER);
+	EXPECT_CABA(B, A);
+	KILL(A);
+	EXPECT_CABA(B, TESTER);
+}
+
+/* S-A-B-C-D-E-F lose E, D, C, B, A: F is handed up one step each time. */
+TEST_F(caba, a_line_dies_from_the_bottom_up)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	BIRTH(D, E);
+	BIRTH(E, F);
+	EXPECT_CABA(F, E);
+	DIE(E);
+	EXPECT_CABA(F, D);
+	DIE(D);
+	EXPECT_CABA(F, C);
+	KILL(C);
+	EXPECT_CABA(F, B);
+	DIE(B);
+	EXPECT_CABA(F, A);
+	DIE(A);
+	EXPECT_CABA(F, S);
+}
+
+/* S-A-B-C-D lose A, B, C: only the topmost of the rest is handed to S. */
+TEST_F(caba, a_line_dies_from_the_top_down)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	DIE(A);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, B);
+	EXPECT_CABA(D, C);
+	KILL(B);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(D, C);
+	DIE(C);
+	EXPECT_CABA(D, S);
+}
+
+/* S-A-B-C-D-E lose C, B, D, A: E and what is between close the ranks. */
+TEST_F(caba, a_line_dies_from_the_middle)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	BIRTH(D, E);
+	DIE(C);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(D, B);
+	EXPECT_CABA(E, D);
+	DIE(B);
+	EXPECT_CABA(D, A);
+	EXPECT_CABA(E, D);
+	DIE(D);
+	EXPECT_CABA(E, A);
+	DIE(A);
+	EXPECT_CABA(E, S);
+}
+
+/* B has children C, D, E, born before and after C had one too: all go to A. */
+TEST_F(caba, all_siblings_are_handed_up_together)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, F);
+	BIRTH(B, D);
+	BIRTH(A, P);
+	BIRTH(B, E);
+	KILL(B);
+	EXPECT_CABA(C, A);
+	EXPECT_CABA(D, A);
+	EXPECT_CABA(E, A);
+	EXPECT_CABA(P, A);
+	EXPECT_CABA(F, C);
+	DIE(D);
+	DIE(A);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(E, S);
+	EXPECT_CABA(P, S);
+	EXPECT_CABA(F, C);
+}
+
+/* R, a sub-reaper far up, takes C when B dies. NScaba stays with A. */
+TEST_F(caba, a_subreaper_takes_the_child_but_not_its_birth)
+{
+	BIRTH(S, R);
+	DO(R, OP_SUBREAPER, 1);
+	BIRTH(R, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	DIE(B);
+	EXPECT_PPID(C, R);
+	EXPECT_CABA(C, A);
+	/* the birth of a child adopted by R is nothing to R either */
+	BIRTH(C, D);
+	DIE(C);
+	EXPECT_PPID(D, R);
+	EXPECT_CABA(D, A);
+	DIE(R);
+	EXPECT_PPID(D, TESTER);
+	EXPECT_PPID(A, TESTER);
+	EXPECT_CABA(D, A);
+	EXPECT_CABA(A, S);
+}
+
+/*
+ * Of A (sub-reaper) -> B -> C -> D only A and D are left, D A's child now.
+ * D forks: from here on PPid and NScaba agree again.
+ */
+TEST_F(caba, an_adopted_process_has_children_of_its_own)
+{
+	BIRTH(S, A);
+	DO(A, OP_SUBREAPER, 1);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	DIE(B);
+	DIE(C);
+	EXPECT_PPID(D, A);
+	EXPECT_CABA(D, A);
+	BIRTH(D, E);
+	EXPECT_CABA(E, D);
+	DIE(D);
+	EXPECT_PPID(E, A);
+	EXPECT_CABA(E, A);
+}
+
+/* B does all that changes the place of a process elsewhere, in vain. */
+TEST_F(caba, setsid_and_subreaper_flags_and_wait_change_nothing)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	DO(C, OP_SETPGID, 0);
+	DO(B, OP_SETSID, 0);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, B);
+	DO(B, OP_SUBREAPER, 1);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, B);
+	DIE(C);
+	EXPECT_CABA(D, B);
+	REAP(B, C);
+	EXPECT_CABA(D, B);
+	DO(B, OP_SUBREAPER, 0);
+	EXPECT_PPID(D, B);
+	EXPECT_CABA(D, B);
+	EXPECT_CABA(B, A);
+}
+
+/*
+ * The tree that CRIU cannot restore, in a pid namespace so that the numbers
+ * are those of the documentation. Two sessions, and a sub-reaper that is one
+ * only for a while: PPid alone no longer tells which session came first.
+ */
+TEST_F(caba, two_sessions_keep_the_order_of_their_births)
+{
+	static const struct {
+		int who, pid, sid, ppid;
+		const char *caba;
+	} want[] = {
+		{ A, 1, 1, 0, "0" },
+		{ B, 2, 2, 1, "1" },
+		{ D, 4, 4, 1, "2" },
+		{ E, 5, 2, 4, "4" },
+		{ U, 7, 4, 2, "4" },
+	};
+	size_t i;
+
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH_FLAGS(S, A, CLONE_NEWPID);
+	DO(A, OP_MOUNT_PROC, 0);
+	DO(A, OP_SETSID, 0);
+	BIRTH(A, B);
+	DO(B, OP_SETSID, 0);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	BIRTH(D, E);
+	DO(D, OP_SETSID, 0);
+	BIRTH(D, T);
+	BIRTH(T, U);
+	DO(B, OP_SUBREAPER, 1);
+	DIE(T);
+	DO(B, OP_SUBREAPER, 0);
+	DIE(C);
+
+	for (i = 0; i < ARRAY_SIZE(want); i++) {
+		int who = want[i].who;
+
+		EXPECT_EQ(want[i].pid, pid_at(A, who));
+		EXPECT_EQ(want[i].sid, number_at(A, who, "NSsid:"));
+		EXPECT_EQ(want[i].ppid, number_at(A, who, "PPid:"));
+		EXPECT_STREQ(want[i].caba, nscaba(A, who))
+			TH_LOG("NScaba of pid %d", want[i].pid);
+	}
+	EXPECT_CABA(A, S);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(D, B);
+	EXPECT_CABA(E, D);
+	EXPECT_CABA(U, D);
+}
+
+/*
+ * Zombies
+ */
+
+/* B is dead but A does not reap it: C is A's, before as after. */
+TEST_F(caba, a_zombie_is_nobodys_caba)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	DIE(B);
+	EXPECT_ZOMBIE(B);
+	EXPECT_CABA(C, A);
+	REAP(A, B);
+	EXPECT_CABA(C, A);
+}
+
+/* C is a zombie while B and A die above it, and reports it until reaped. */
+TEST_F(caba, a_zombie_has_a_caba_until_it_is_reaped)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	DIE(C);
+	EXPECT_CABA(C, B);
+	DIE(B);
+	EXPECT_ZOMBIE(C);
+	EXPECT_CABA(C, A);
+	DIE(A);
+	EXPECT_ZOMBIE(C);
+	EXPECT_CABA(C, S);
+	REAP(TESTER, C);
+	EXPECT_STREQ("(No such file or directory)", nscaba(S, C));
+}
+
+/* B, C and D are zombies at once, reaped in another order: E sees only A. */
+TEST_F(caba, a_line_of_zombies_is_passed_over)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	BIRTH(D, E);
+	DIE(C);
+	DIE(D);
+	EXPECT_CABA(D, B);
+	EXPECT_CABA(C, B);
+	DIE(B);
+	EXPECT_ZOMBIE(B);
+	EXPECT_ZOMBIE(C);
+	EXPECT_ZOMBIE(D);
+	EXPECT_CABA(E, A);
+	EXPECT_CABA(D, A);
+	EXPECT_CABA(C, A);
+	EXPECT_CABA(B, A);
+	REAP(TESTER, D);
+	EXPECT_CABA(E, A);
+	REAP(A, B);
+	EXPECT_CABA(C, A);
+	DIE(A);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(E, S);
+}
+
+/* A ignores SIGCHLD, so the kernel reaps B at once: C still goes to A. */
+TEST_F(caba, a_process_that_no_one_waits_for_hands_up_too)
+{
+	BIRTH(S, A);
+	DO(A, OP_IGNORE_CHILDREN, 0);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	DIE(B);
+	EXPECT_CABA(C, A);
+	ASSERT_EQ(0, await_end(B, false));
+	EXPECT_CABA(C, A);
+	EXPECT_CABA(D, C);
+}
+
+/*
+ * Threads
+ */
+
+/* A's thread T forks B. B reports A's TGID, and does when T has exited. */
+TEST_F(caba, a_child_of_a_thread_reports_the_tgid)
+{
+	BIRTH(S, A);
+	THREAD(A, T);
+	ASSERT_NE(actors[A].tid, actors[T].tid);
+	BIRTH(T, B);
+	EXPECT_CABA(B, A);
+	EXPECT_EQ(actors[A].tid, number_at(S, B, "NScaba:"));
+	END_THREAD(T);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(A, S);
+	DIE(A);
+	EXPECT_CABA(B, S);
+}
+
+/* A has threads T and U with a child each: all are A's till all have exited. */
+TEST_F(caba, the_exit_of_a_thread_hands_up_nothing)
+{
+	BIRTH(S, A);
+	THREAD(A, T);
+	THREAD(T, U);
+	BIRTH(A, B);
+	BIRTH(T, C);
+	BIRTH(U, D);
+	END_THREAD(T);
+	EXPECT_PPID(C, A);
+	EXPECT_CABA(C, A);
+	END_THREAD(U);
+	EXPECT_CABA(D, A);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(A, S);
+	DIE(A);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(D, S);
+}
+
+/* A is killed with three threads running: the children of each go to S. */
+TEST_F(caba, a_killed_process_hands_up_for_all_its_threads)
+{
+	BIRTH(S, A);
+	THREAD(A, T);
+	THREAD(A, U);
+	BIRTH(U, B);
+	BIRTH(A, C);
+	BIRTH(T, D);
+	KILL(A);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(D, S);
+	EXPECT_CABA(A, S);
+}
+
+/*
+ * A's leader exits first: A lives on in its thread T, as a CABA and as a CABD,
+ * until T exits too.
+ */
+TEST_F(caba, a_process_without_its_leader_is_alive)
+{
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	THREAD(A, T);
+	END_THREAD(A);
+	EXPECT_ZOMBIE(A);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(A, P);
+	/* T still forks and makes threads */
+	BIRTH(T, C);
+	EXPECT_CABA(C, A);
+	THREAD(T, U);
+	BIRTH(U, D);
+	EXPECT_CABA(D, A);
+	EXPECT_CABA(A, P);
+	/* and goes up the line when P dies, as every thread says */
+	DIE(P);
+	EXPECT_CABA(A, S);
+	END_THREAD(U);
+	EXPECT_CABA(D, A);
+	DIE(T);
+	EXPECT_CABA(A, S);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(D, S);
+}
+
+/*
+ * B is made a child of R by reparenting. A thread that B starts only then
+ * reports what B reports, also after R, its parent, has died and been reaped.
+ */
+TEST_F(caba, a_thread_made_after_reparenting_reports_as_its_process)
+{
+	BIRTH(S, R);
+	DO(R, OP_SUBREAPER, 1);
+	BIRTH(R, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	DIE(A);
+	EXPECT_PPID(B, R);
+	THREAD(B, T);
+	EXPECT_CABA(B, P);
+	KILL(R);
+	REAP(S, R);
+	EXPECT_PPID(B, TESTER);
+	EXPECT_CABA(B, P);
+	THREAD(T, U);
+	DIE(P);
+	EXPECT_CABA(B, S);
+	END_THREAD(B);
+	EXPECT_CABA(B, S);
+}
+
+/*
+ * exec
+ */
+
+/* A execs and keeps its children and its own place. */
+TEST_F(caba, exec_keeps_both_directions)
+{
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	THREAD(A, T);
+	DO(A, OP_EXEC, 0);
+	EXPECT_CABA(A, P);
+	EXPECT_CABA(B, A);
+	BIRTH(A, C);
+	EXPECT_CABA(C, A);
+	DIE(P);
+	EXPECT_CABA(A, S);
+	DIE(A);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, S);
+}
+
+/*
+ * A's thread T execs and so becomes the leader. From above: A's children of
+ * before and of after stay A's and are handed up when A dies.
+ */
+TEST_F(caba, exec_of_a_thread_keeps_the_cabds)
+{
+	pid_t pid;
+
+	BIRTH(S, A);
+	BIRTH(A, B);
+	THREAD(A, T);
+	BIRTH(T, C);
+	pid = actors[A].pid;
+	DO(T, OP_EXEC, 0);
+	ASSERT_EQ(pid, actors[T].tid);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, A);
+	BIRTH(T, D);
+	EXPECT_CABA(D, A);
+	DIE(T);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(D, S);
+}
+
+/*
+ * The same from below: A keeps its own CABA, goes up when that dies, and is
+ * out of the list of the one above it once it is reaped.
+ */
+TEST_F(caba, exec_of_a_thread_keeps_the_caba)
+{
+	BIRTH(S, P);
+	BIRTH(P, R);
+	BIRTH(R, A);
+	BIRTH(R, B);
+	THREAD(A, T);
+	DO(T, OP_EXEC, 0);
+	EXPECT_CABA(A, R);
+	EXPECT_CABA(B, R);
+	DIE(R);
+	EXPECT_CABA(A, P);
+	EXPECT_CABA(B, P);
+	DIE(T);
+	EXPECT_CABA(A, P);
+	REAP(TESTER, A);
+	DIE(P);
+	EXPECT_CABA(B, S);
+}
+
+/* A's leader is a zombie already, and U is there too, when T execs. */
+TEST_F(caba, exec_of_a_thread_without_a_leader_keeps_both)
+{
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	THREAD(A, T);
+	THREAD(A, U);
+	BIRTH(U, C);
+	END_THREAD(A);
+	EXPECT_ZOMBIE(A);
+	DO(T, OP_EXEC, 0);
+	EXPECT_CABA(A, P);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, A);
+	DIE(P);
+	EXPECT_CABA(A, S);
+	DIE(T);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, S);
+}
+
+/* Exec by a thread, by a thread of the new image, and so on: nothing moves. */
+TEST_F(caba, exec_of_threads_may_be_repeated)
+{
+	static const int execers[] = { T, U, C, D, E };
+	int leader = A;
+	size_t i;
+
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	for (i = 0; i < ARRAY_SIZE(execers); i++) {
+		THREAD(leader, execers[i]);
+		DO(execers[i], OP_EXEC, 0);
+		leader = execers[i];
+		EXPECT_CABA(A, P);
+		EXPECT_CABA(B, A);
+	}
+	DIE(P);
+	EXPECT_CABA(A, S);
+	DIE(leader);
+	EXPECT_CABA(B, S);
+}
+
+/*
+ * CLONE_PARENT, vfork, CLONE_VM
+ */
+
+/* B makes a sibling, C: it is A's as B is, and stays when B dies. */
+TEST_F(caba, clone_parent_gives_the_creators_own_caba)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH_FLAGS(B, C, CLONE_PARENT);
+	EXPECT_PPID(C, A);
+	EXPECT_CABA(C, A);
+	DIE(B);
+	EXPECT_CABA(C, A);
+	DIE(A);
+	EXPECT_CABA(C, S);
+}
+
+/* B's parent is the test by now, its CABA is A: that is what C gets. */
+TEST_F(caba, clone_parent_after_reparenting_gives_no_reaper)
+{
+	BIRTH(S, A);
+	BIRTH(A, P);
+	BIRTH(P, B);
+	DIE(P);
+	BIRTH_FLAGS(B, C, CLONE_PARENT);
+	EXPECT_PPID(C, TESTER);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, A);
+	DIE(B);
+	EXPECT_CABA(C, A);
+	DIE(A);
+	EXPECT_CABA(C, S);
+}
+
+/* It is B's thread T that makes C, once with and once without a leader. */
+TEST_F(caba, clone_parent_by_a_thread_gives_its_processs_caba)
+{
+	BIRTH(S, A);
+	BIRTH(A, P);
+	BIRTH(P, B);
+	THREAD(B, T);
+	BIRTH_FLAGS(T, C, CLONE_PARENT);
+	EXPECT_PPID(C, P);
+	EXPECT_CABA(C, P);
+	DIE(P);
+	END_THREAD(B);
+	BIRTH_FLAGS(T, D, CLONE_PARENT);
+	EXPECT_PPID(D, TESTER);
+	EXPECT_CABA(D, A);
+	EXPECT_CABA(C, A);
+	/* and a thread that is the leader now */
+	DO(T, OP_EXEC, 0);
+	BIRTH_FLAGS(T, E, CLONE_PARENT);
+	EXPECT_CABA(E, A);
+	DIE(A);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(D, S);
+	EXPECT_CABA(E, S);
+}
+
+/* As with vfork(): A is suspended, but is B's CABA. */
+TEST_F(caba, a_vfork_child_reports_its_suspended_parent)
+{
+	BIRTH(S, A);
+	BIRTH_FLAGS(A, B, CLONE_VM | CLONE_VFORK);
+	EXPECT_CABA(B, A);
+	/* B shares A's memory and yet is a process of its own */
+	BIRTH(B, C);
+	EXPECT_CABA(C, B);
+	DIE(B);
+	EXPECT_CABA(C, A);
+	/* A goes on */
+	BIRTH(A, D);
+	EXPECT_CABA(D, A);
+}
+
+/* A is killed while it is suspended. */
+TEST_F(caba, a_vfork_child_outlives_its_parent)
+{
+	BIRTH(S, A);
+	BIRTH_FLAGS(A, B, CLONE_VM | CLONE_VFORK);
+	KILL(A);
+	EXPECT_CABA(B, S);
+	BIRTH(B, C);
+	EXPECT_CABA(C, B);
+}
+
+/* vfork() and exec, as a shell or posix_spawn() does. */
+TEST_F(caba, a_vfork_child_that_execs_reports_its_parent)
+{
+	BIRTH(S, A);
+	VFORK_EXEC(A, B);
+	EXPECT_CABA(B, A);
+	VFORK_EXEC(B, C);
+	EXPECT_CABA(C, B);
+	DIE(B);
+	EXPECT_CABA(C, A);
+	BIRTH(A, D);
+	EXPECT_CABA(D, A);
+}
+
+/* B shares A's memory, files and handlers but is no thread of A's. */
+TEST_F(caba, a_clone_vm_child_is_a_process)
+{
+	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND;
+
+	BIRTH(S, A);
+	BIRTH_FLAGS(A, B, flags);
+	ASSERT_NE(actors[A].pid, actors[B].pid);
+	EXPECT_CABA(B, A);
+	BIRTH(B, C);
+	EXPECT_CABA(C, B);
+	DIE(B);
+	EXPECT_CABA(C, A);
+	BIRTH_FLAGS(A, D, flags);
+	EXPECT_CABA(D, A);
+	DIE(A);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(D, S);
+}
+
+/*
+ * Pid namespaces
+ */
+
+/*
+ * S -> A, I (init of the first) -> B -> J (init of the second) -> C -> D.
+ * Each is read through the procfs of all three namespaces.
+ */
+TEST_F(caba, each_namespace_reads_its_own_numbers)
+{
+	char want[64];
+
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, A);
+	BIRTH_FLAGS(A, I, CLONE_NEWPID);
+	DO(I, OP_MOUNT_PROC, 0);
+	BIRTH(I, B);
+	BIRTH_FLAGS(B, J, CLONE_NEWPID);
+	DO(J, OP_MOUNT_PROC, 0);
+	BIRTH(J, C);
+	BIRTH(C, D);
+
+	/* by their numbers, from outside to inside */
+	snprintf(want, sizeof(want), "%d", actors[S].pid);
+	EXPECT_STREQ(want, nscaba(S, A));
+	snprintf(want, sizeof(want), "%d", actors[A].pid);
+	EXPECT_STREQ(want, nscaba(S, I));
+	snprintf(want, sizeof(want), "%d 1", actors[I].pid);
+	EXPECT_STREQ(want, nscaba(S, B));
+	snprintf(want, sizeof(want), "%d 2", actors[B].pid);
+	EXPECT_STREQ(want, nscaba(S, J));
+	snprintf(want, sizeof(want), "%d 3 1", actors[J].pid);
+	EXPECT_STREQ(want, nscaba(S, C));
+	snprintf(want, sizeof(want), "%d 4 2", actors[C].pid);
+	EXPECT_STREQ(want, nscaba(S, D));
+
+	EXPECT_STREQ("0", nscaba(I, I));
+	EXPECT_STREQ("1", nscaba(I, B));
+	EXPECT_STREQ("2", nscaba(I, J));
+	EXPECT_STREQ("3 1", nscaba(I, C));
+	EXPECT_STREQ("4 2", nscaba(I, D));
+
+	EXPECT_STREQ("0", nscaba(J, J));
+	EXPECT_STREQ("1", nscaba(J, C));
+	EXPECT_STREQ("2", nscaba(J, D));
+
+	/* D to J, and J past B to I: the number of levels follows */
+	DIE(C);
+	EXPECT_STREQ("3 1", nscaba(I, D));
+	EXPECT_STREQ("1", nscaba(J, D));
+	DIE(B);
+	snprintf(want, sizeof(want), "%d 1", actors[I].pid);
+	EXPECT_STREQ(want, nscaba(S, J));
+	EXPECT_STREQ("1", nscaba(I, J));
+	EXPECT_STREQ("0", nscaba(J, J));
+	DIE(A);
+	EXPECT_CABA(I, S);
+	EXPECT_STREQ("0", nscaba(I, I));
+}
+
+/* A moves its children to be into I's namespace: its CABDs see a 0 there. */
+TEST_F(caba, a_child_born_after_setns_has_its_caba_outside)
+{
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH_FLAGS(S, I, CLONE_NEWPID);
+	DO(I, OP_MOUNT_PROC, 0);
+	BIRTH(S, A);
+	DO(A, OP_SETNS, actors[I].pid);
+	BIRTH(A, B);
+	EXPECT_CABA(B, A);
+	EXPECT_NO_CABA_AT(I, B);
+	BIRTH(B, C);
+	EXPECT_CABA(C, B);
+	EXPECT_CABA_AT(I, C, B);
+
+	/* I takes C as its child. A, outside, gets it as its CABD. */
+	DIE(B);
+	EXPECT_EQ(1, number_at(I, C, "PPid:"));
+	EXPECT_CABA(C, A);
+	EXPECT_NO_CABA_AT(I, C);
+	DIE(A);
+	EXPECT_CABA(C, S);
+	EXPECT_NO_CABA_AT(I, C);
+	BIRTH(C, D);
+	EXPECT_CABA_AT(I, D, C);
+}
+
+/* A's first child after unshare is an init, the second one is a mere child. */
+TEST_F(caba, a_child_born_after_unshare_has_its_caba_outside)
+{
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, P);
+	BIRTH(P, A);
+	ASSERT_EQ(0, ask(A, OP_UNSHARE, 0, CLONE_NEWPID));
+	EXPECT_CABA(A, P);
+	BIRTH(A, I);
+	DO(I, OP_MOUNT_PROC, 0);
+	BIRTH(A, B);
+	EXPECT_EQ(1, pid_at(I, I));
+	EXPECT_EQ(2, pid_at(I, B));
+	EXPECT_CABA(I, A);
+	EXPECT_CABA(B, A);
+	EXPECT_NO_CABA_AT(I, I);
+	EXPECT_NO_CABA_AT(I, B);
+	DIE(A);
+	EXPECT_CABA(I, P);
+	EXPECT_CABA(B, P);
+	EXPECT_NO_CABA_AT(I, B);
+}
+
+/*
+ * J's namespace is in I's. C, at home there, was born by B in I's, and D by A
+ * above both: one level up, two levels up.
+ */
+TEST_F(caba, a_caba_may_be_several_namespaces_up)
+{
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH_FLAGS(S, I, CLONE_NEWPID);
+	DO(I, OP_MOUNT_PROC, 0);
+	BIRTH_FLAGS(I, J, CLONE_NEWPID);
+	DO(J, OP_MOUNT_PROC, 0);
+	BIRTH(I, B);
+	DO(B, OP_SETNS, actors[J].pid);
+	BIRTH(B, C);
+	BIRTH(S, A);
+	DO(A, OP_SETNS, actors[J].pid);
+	BIRTH(A, D);
+	BIRTH(D, E);
+
+	EXPECT_CABA(C, B);
+	EXPECT_CABA_AT(I, C, B);
+	EXPECT_NO_CABA_AT(J, C);
+	EXPECT_CABA(D, A);
+	EXPECT_NO_CABA_AT(I, D);
+	EXPECT_NO_CABA_AT(J, D);
+	EXPECT_CABA_AT(J, E, D);
+
+	/* E now is where D was, C goes from B to I */
+	DIE(D);
+	EXPECT_CABA(E, A);
+	EXPECT_NO_CABA_AT(I, E);
+	EXPECT_NO_CABA_AT(J, E);
+	DIE(B);
+	EXPECT_CABA(C, I);
+	EXPECT_CABA_AT(I, C, I);
+	EXPECT_NO_CABA_AT(J, C);
+}
+
+/* A would fork into I's namespace, but makes a sibling: that one is P's. */
+TEST_F(caba, clone_parent_into_a_namespace_gives_the_creators_caba)
+{
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH_FLAGS(S, I, CLONE_NEWPID);
+	DO(I, OP_MOUNT_PROC, 0);
+	BIRTH(S, P);
+	BIRTH(P, R);
+	BIRTH(R, A);
+	DIE(R);
+	DO(A, OP_SETNS, actors[I].pid);
+	BIRTH_FLAGS(A, B, CLONE_PARENT);
+	EXPECT_PPID(B, TESTER);
+	EXPECT_CABA(B, P);
+	EXPECT_NO_CABA_AT(I, B);
+	DIE(A);
+	EXPECT_CABA(B, P);
+}
+
+/*
+ * I dies and takes its namespace along: B and C, and E that D made from
+ * outside. E's zombie, and I's, keep reporting who is alive above them.
+ */
+TEST_F(caba, the_death_of_an_init_leaves_a_sound_tree)
+{
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, A);
+	BIRTH_FLAGS(A, I, CLONE_NEWPID);
+	BIRTH(I, B);
+	BIRTH(B, C);
+	BIRTH(A, D);
+	DO(D, OP_SETNS, actors[I].pid);
+	BIRTH(D, E);
+
+	/* an init waits for all others to be reaped: D does not reap E yet */
+	ASSERT_EQ(0, kill(actors[I].pid, SIGKILL));
+	ASSERT_EQ(0, await_death(E));
+	EXPECT_ZOMBIE(E);
+	EXPECT_CABA(E, D);
+	EXPECT_CABA(I, A);
+	DIE(D);
+	EXPECT_CABA(E, A);
+	REAP(TESTER, E);
+	ASSERT_EQ(0, await_death(I));
+	EXPECT_ZOMBIE(I);
+	EXPECT_CABA(I, A);
+	DIE(A);
+	EXPECT_CABA(I, S);
+	REAP(TESTER, I);
+}
+
+/*
+ * A closer look at that: I is killed, and with it its child B, whose
+ * tracer T outside does not reap it. As long as I waits for that it is no
+ * zombie, but dead: B is A's.
+ */
+TEST_F(caba, an_init_that_waits_for_its_namespace_is_dead)
+{
+	int err;
+
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, A);
+	BIRTH_FLAGS(A, I, CLONE_NEWPID);
+	DO(I, OP_MOUNT_PROC, 0);
+	BIRTH(I, B);
+	BIRTH(S, T);
+	err = ask(T, OP_SEIZE, actors[B].pid, 0);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	EXPECT_CABA_AT(I, B, I);
+
+	ASSERT_EQ(0, kill(actors[I].pid, SIGKILL));
+	ASSERT_EQ(0, await_death(B));
+	EXPECT_ZOMBIE(B);
+	EXPECT_NE('Z', state(I));
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(I, A);
+	REAP(T, B);
+	ASSERT_EQ(0, await_death(I));
+	EXPECT_CABA(I, A);
+}
+
+/*
+ * ptrace
+ */
+
+/* T traces A, a stranger to it: the tracer is in nobody's line. */
+TEST_F(caba, a_tracer_is_nobodys_caba)
+{
+	int err;
+
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	BIRTH(S, T);
+	err = ask(T, OP_ATTACH, actors[A].pid, 0);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(actors[T].pid, number_at(S, A, "TracerPid:"));
+	EXPECT_CABA(A, P);
+	EXPECT_CABA(B, A);
+	BIRTH(A, C);
+	EXPECT_CABA(C, A);
+	DIE(P);
+	EXPECT_CABA(A, S);
+	KILL(A);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, S);
+}
+
+/* The same, and the tracer dies first. */
+TEST_F(caba, the_death_of_a_tracer_changes_nothing)
+{
+	int err;
+
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	BIRTH(S, T);
+	BIRTH(T, C);
+	err = ask(T, OP_ATTACH, actors[A].pid, 0);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	KILL(T);
+	EXPECT_EQ(0, number_at(S, A, "TracerPid:"));
+	EXPECT_CABA(A, P);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, S);
+	DIE(P);
+	EXPECT_CABA(A, S);
+	DIE(A);
+	EXPECT_CABA(B, S);
+}
+
+/* T follows A's forks, so that B is traced from its birth: by A all the same. */
+TEST_F(caba, a_child_born_traced_reports_its_parent)
+{
+	int err;
+
+	BIRTH(S, A);
+	BIRTH(S, T);
+	err = ask(T, OP_SEIZE, actors[A].pid, PTRACE_O_TRACEFORK);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, tell(A, OP_BIRTH, B, 0));
+	/* A stops at its fork and B at its birth */
+	DO(T, OP_RESUME, 2);
+	ASSERT_EQ(0, hear(B));
+	EXPECT_EQ(actors[T].pid, number_at(S, B, "TracerPid:"));
+	EXPECT_CABA(B, A);
+	KILL(T);
+	EXPECT_CABA(B, A);
+	DIE(A);
+	EXPECT_CABA(B, S);
+}
+
+/* B asks to be traced by its parent A, which dies. */
+TEST_F(caba, traceme_changes_nothing)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	DO(B, OP_TRACEME, 0);
+	EXPECT_EQ(actors[A].pid, number_at(S, B, "TracerPid:"));
+	EXPECT_CABA(B, A);
+	EXPECT_CABA(C, B);
+	KILL(A);
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(C, B);
+	DIE(B);
+	EXPECT_CABA(C, S);
+}
+
+/*
+ * B dies traced. Its zombie is T's first: A cannot even reap it. B is dead for
+ * its child C, and keeps a CABA while A and then T die.
+ */
+TEST_F(caba, a_traced_zombie_is_like_any_other)
+{
+	int err;
+
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(S, T);
+	err = ask(T, OP_SEIZE, actors[B].pid, 0);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	DIE(B);
+	EXPECT_ZOMBIE(B);
+	EXPECT_CABA(C, A);
+	EXPECT_CABA(B, A);
+	DIE(A);
+	EXPECT_CABA(C, S);
+	EXPECT_CABA(B, S);
+	DIE(T);
+	EXPECT_ZOMBIE(B);
+	EXPECT_CABA(B, S);
+	REAP(TESTER, B);
+	EXPECT_CABA(C, S);
+}
+
+/* A's leader is traced when A's thread U execs and takes its place. */
+TEST_F(caba, exec_of_a_thread_under_a_tracer_keeps_both)
+{
+	int err;
+
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(A, B);
+	THREAD(A, U);
+	BIRTH(S, T);
+	err = ask(T, OP_SEIZE, actors[A].pid, 0);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	DO(U, OP_EXEC, 0);
+	EXPECT_CABA(A, P);
+	EXPECT_CABA(B, A);
+	DIE(P);
+	EXPECT_CABA(A, S);
+	DIE(U);
+	EXPECT_CABA(B, S);
+}
+
+/*
+ * Many
+ */
+
+/* D has 1,000 children. D, C, B and A die: all are handed up, each time. */
+TEST_F_TIMEOUT(caba, a_thousand_cabds_are_handed_up_at_once, 600)
+{
+	static const int above[] = { D, C, B, A, S };
+	pid_t levels[CABA_MAX_LEVELS];
+	size_t level;
+	int err, i;
+
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	BIRTH(C, D);
+	err = ask(D, OP_MANY, NR_MANY, 0);
+	if (err == -EAGAIN)
+		SKIP(return, "not permitted to run %d processes", NR_MANY);
+	ASSERT_EQ(0, err);
+
+	for (level = 0; level < ARRAY_SIZE(above); level++) {
+		int wrong = 0;
+
+		for (i = 0; i < NR_MANY; i++)
+			if (caba_read("/proc", many[i], levels) != 1 ||
+			    levels[0] != actors[above[level]].pid)
+				wrong++;
+		EXPECT_EQ(0, wrong)
+			TH_LOG("%d processes, %zu levels up", wrong, level);
+		if (above[level] != S)
+			DIE(above[level]);
+	}
+}
+
+static int skip_all(void)
+{
+	struct __test_metadata *test;
+	unsigned int nr = 0;
+
+	for (test = _caba_fixture_object.tests; test; test = test->next)
+		nr++;
+	ksft_print_header();
+	ksft_set_plan(nr);
+	for (test = _caba_fixture_object.tests; test; test = test->next)
+		ksft_test_result_skip("caba.%s: %s\n", test->name,
+				      CABA_NO_KERNEL);
+	ksft_print_cnts();
+	return KSFT_SKIP;
+}
+
+int main(int argc, char **argv)
+{
+	const char *who = getenv(ACTOR_ENV);
+
+	if (who)
+		actor_act(atoi(who));
+	if (!caba_supported())
+		return skip_all();
+	return test_harness_run(argc, argv);
+}
