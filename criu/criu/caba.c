@@ -1,0 +1,803 @@
+/*
+ * Births of processes.
+ *
+ * Sessions are inherited at birth, so who can have got one from whom is said
+ * by the tree of births. The tree of parents does not say that any more once
+ * orphans have been adopted. A kernel that has "NScaba" in /proc/<pid>/status
+ * reports the Closest Alive Born Ancestor of each process.
+ *
+ * On dump it is stored in pstree.img. On restore every process is forked by
+ * its CABA, or by helpers below it. When all have been forked the helpers
+ * leave one by one, and so everyone gets the parent it had. Who forks whom is
+ * worked out in caba-plan.c.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "types.h"
+#include "bfd.h"
+#include "caba.h"
+#include "caba-plan.h"
+#include "cr_options.h"
+#include "files.h"
+#include "image.h"
+#include "kerndat.h"
+#include "namespaces.h"
+#include "pstree.h"
+#include "restorer.h"
+#include "rst_info.h"
+#include "servicefd.h"
+#include "util.h"
+
+#undef LOG_PREFIX
+#define LOG_PREFIX "caba: "
+
+struct births {
+	pid_t ppid; /* as seen by criu */
+	pid_t caba; /* as seen by criu, 0 when outside of its sight */
+	pid_t pid;  /* these are the ones of its own pid namespace */
+	pid_t pgid;
+	pid_t sid;
+};
+
+static bool parse_first(const char *str, const char *key, pid_t *pid)
+{
+	size_t len = strlen(key);
+
+	return !strncmp(str, key, len) && sscanf(str + len, "%d", pid) == 1;
+}
+
+static bool parse_last(const char *str, const char *key, pid_t *pid)
+{
+	const char *last = strrchr(str, '\t');
+
+	return !strncmp(str, key, strlen(key)) && last && sscanf(last, "%d", pid) == 1;
+}
+
+/* Returns 1 if there is all we need, 0 if not */
+static int parse_births(pid_t pid, struct births *b)
+{
+	struct bfd f;
+	char *str;
+	int nr = 0;
+
+	f.fd = open_proc(pid, "status");
+	if (f.fd < 0)
+		return -1;
+	if (bfdopenr(&f))
+		return -1;
+
+	while (nr < 5) {
+		str = breadline(&f);
+		if (!str || IS_ERR(str))
+			break;
+		nr += parse_first(str, "PPid:", &b->ppid) || parse_last(str, "NSpid:", &b->pid) ||
+		      parse_last(str, "NSpgid:", &b->pgid) || parse_last(str, "NSsid:", &b->sid) ||
+		      parse_first(str, "NScaba:", &b->caba);
+	}
+
+	bclose(&f);
+	return nr == 5;
+}
+
+bool kernel_has_caba(void)
+{
+	struct births b;
+
+	return parse_births(getpid(), &b) == 1;
+}
+
+static unsigned int nr_items(void)
+{
+	struct pstree_item *item;
+	unsigned int nr = 0;
+
+	for_each_pstree_item(item)
+		nr++;
+	return nr;
+}
+
+static struct caba_node *alloc_nodes(unsigned int nr)
+{
+	return xzalloc(CABA_MAX_NODES(nr) * sizeof(struct caba_node));
+}
+
+/*
+ * Dump
+ */
+bool caba_dumped;
+
+static int cmp_real(const void *a, const void *b)
+{
+	const struct caba_node *const *x = a, *const *y = b;
+	pid_t p = ((struct pstree_item *)(*x)->data)->pid->real;
+	pid_t q = ((struct pstree_item *)(*y)->data)->pid->real;
+
+	return p < q ? -1 : p > q;
+}
+
+static struct caba_node *node_by_real(struct caba_node **by_real, unsigned int nr, pid_t real)
+{
+	unsigned int lo = 0, hi = nr;
+
+	while (lo < hi) {
+		unsigned int mid = (lo + hi) / 2;
+		pid_t pid = ((struct pstree_item *)by_real[mid]->data)->pid->real;
+
+		if (pid == real)
+			return by_real[mid];
+		if (pid < real)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+/*
+ * Reads the births of all the processes, which have to be frozen: a CABA
+ * changes when it dies. The restore is planned right here, since now there
+ * still is a way back.
+ */
+int caba_collect(void)
+{
+	struct caba_node *nodes, **by_real, *n;
+	struct caba_forest f = {};
+	struct pstree_item *item;
+	unsigned int nr, i = 0;
+	pid_t *caba;
+	int ret = -1;
+
+	if (!kdat.has_caba)
+		return 0;
+
+	nr = nr_items();
+	nodes = alloc_nodes(nr);
+	by_real = xmalloc(nr * sizeof(*by_real));
+	caba = xmalloc(nr * sizeof(*caba));
+	if (!nodes || !by_real || !caba)
+		goto out;
+
+	for_each_pstree_item(item) {
+		struct births b;
+
+		if (parse_births(item->pid->real, &b) != 1) {
+			pr_err("Can't read the births of %d\n", item->pid->real);
+			goto out;
+		}
+
+		n = by_real[i] = &nodes[i];
+		caba[i++] = b.caba;
+		n->data = item;
+		n->pid = b.pid;
+		n->sid = b.sid;
+		n->zombie = item->pid->state == TASK_DEAD;
+		n->files_id = item->ids ? item->ids->files_id : 0;
+
+		/* More than one zombie can only be told apart here */
+		if (n->zombie)
+			item->pid->ns[0].virt = b.pid;
+	}
+
+	qsort(by_real, nr, sizeof(*by_real), cmp_real);
+
+	for (i = 1; i < nr; i++) {
+		n = &nodes[i];
+		item = n->data;
+		n->parent = node_by_real(by_real, nr, item->parent->pid->real);
+		n->caba = node_by_real(by_real, nr, caba[i]);
+
+		/*
+		 * Out of the tree, and maybe back into it further up. If not,
+		 * then it has come from elsewhere, as with setns().
+		 */
+		while (!n->caba && caba[i]) {
+			struct births b;
+
+			if (parse_births(caba[i], &b) != 1)
+				break;
+			caba[i] = b.caba;
+			n->caba = node_by_real(by_real, nr, caba[i]);
+		}
+
+		item->caba = n->caba ? n->caba->data : NULL;
+		if (!n->caba)
+			n->caba = nodes;
+		pr_debug("%d(%d) was born by %d\n", n->pid, item->pid->real, item->caba ? n->caba->pid : 0);
+	}
+
+	caba_dumped = true;
+
+	/* A session from outside of the pid namespace: refused later on */
+	for (i = 0; i < nr; i++)
+		if (!nodes[i].sid)
+			break;
+
+	f.nodes = nodes;
+	f.nr_tasks = nr;
+	if (i == nr && caba_plan(&f)) {
+		pr_err("This process tree could not be restored\n");
+		goto out;
+	}
+
+	ret = 0;
+out:
+	xfree(nodes);
+	xfree(by_real);
+	xfree(caba);
+	return ret;
+}
+
+/*
+ * Restore
+ */
+bool caba_planned;
+
+/* What @creator's helper, or zombie, has to look like for who is forked by it */
+static TaskKobjIdsEntry *get_helper_ids(struct pstree_item *creator, bool share_files, pid_t pid)
+{
+	TaskKobjIdsEntry *ids;
+
+	ids = xmalloc(sizeof(*ids));
+	if (!ids)
+		return NULL;
+
+	*ids = *creator->ids;
+	/* Nobody else has that one, real ids are small */
+	if (!share_files)
+		ids->files_id = (1U << 31) | pid;
+	return ids;
+}
+
+static struct pstree_item *new_helper(pid_t pid, struct pstree_item *creator, pid_t sid, pid_t pgid)
+{
+	struct pstree_item *helper;
+
+	helper = lookup_create_item(pid);
+	if (!helper)
+		return NULL;
+	if (helper->pid->state != TASK_UNDEF) {
+		pr_err("No helper with pid %d possible, it is used\n", pid);
+		return NULL;
+	}
+
+	helper->sid = sid;
+	helper->pgid = pgid;
+	helper->parent = creator;
+	if (init_pstree_helper(helper))
+		return NULL;
+	list_add_tail(&helper->sibling, &creator->children);
+	rsti(helper)->caba.leaves = true;
+	return helper;
+}
+
+static pid_t get_helper_pid(void)
+{
+	while (1) {
+		pid_t pid = get_free_pid();
+
+		/* In a pid namespace of their own, only pids of the tree are used */
+		if (pid < 0 || vpid(root_item) == INIT_PID)
+			return pid;
+		if (kill(pid, 0) < 0 && errno == ESRCH && kill(-pid, 0) < 0 && errno == ESRCH)
+			return pid;
+		if (!lookup_create_item(pid))
+			return -1;
+	}
+}
+
+/* Creators come before who they fork */
+static int add_node_item(struct caba_node *n)
+{
+	struct pstree_item *item = n->data, *creator;
+	pid_t pid = n->pid;
+
+	if (n->kind == CABA_TASK && !n->creator)
+		return 0;
+
+	if (!n->creator->data && add_node_item(n->creator))
+		return -1;
+	creator = n->creator->data;
+
+	if (n->kind == CABA_TASK) {
+		item->parent = creator;
+		list_move_tail(&item->sibling, &creator->children);
+	} else {
+		if (n->kind == CABA_ANON)
+			pid = get_helper_pid();
+		if (pid < 0)
+			return -1;
+		item = new_helper(pid, creator, n->sid, n->kind == CABA_SESSION ? n->sid : 0);
+		if (!item)
+			return -1;
+		n->data = item;
+		rsti(item)->caba.heir = n->heir ? n->heir->data : NULL;
+		rsti(item)->caba.sibling = n->sibling;
+		pr_info("Helper %d of %d leaves all to %d (session %d)\n", pid, vpid(creator),
+			n->heir ? n->heir->pid : 0, n->sid);
+	}
+
+	item->born_sid = n->born_sid;
+	return 0;
+}
+
+/* Ids are inherited along the births, where zombies and helpers have none */
+static int add_node_ids(struct caba_node *n)
+{
+	struct pstree_item *item = n->data;
+
+	if (item->ids)
+		return 0;
+	if (add_node_ids(n->creator))
+		return -1;
+	item->ids = get_helper_ids(n->creator->data, n->share_files, vpid(item));
+	return item->ids ? 0 : -1;
+}
+
+static int read_births(struct caba_forest *f)
+{
+	struct pstree_item *item;
+	struct caba_node *n;
+	unsigned int i = 0;
+
+	for_each_pstree_item(item) {
+		int state = item->pid->state;
+
+		n = &f->nodes[i++];
+		n->data = item;
+		n->pid = vpid(item);
+		n->sid = item->sid;
+
+		if (prepare_dummy_task_state(item))
+			return -1;
+		n->zombie = item->pid->state == TASK_DEAD;
+		item->pid->state = state;
+		/* An older dump may have left some in this directory */
+		if (n->zombie)
+			item->ids = NULL;
+
+		n->files_id = item->ids ? item->ids->files_id : 0;
+		rsti(item)->caba.node = n;
+		rsti(item)->caba.parent = item->parent;
+	}
+
+	for (i = 0; i < f->nr_tasks; i++) {
+		struct pid *pid;
+
+		n = &f->nodes[i];
+		item = n->data;
+		if (!rsti(item)->caba.known) {
+			pr_err("No birth of %d in the image, but of others\n", vpid(item));
+			return -1;
+		}
+		if (item == root_item)
+			continue;
+
+		item->caba = root_item;
+		if (rsti(item)->caba.pid) {
+			pid = pstree_pid_by_virt(rsti(item)->caba.pid);
+			if (!pid || pid->state == TASK_UNDEF || pid->state == TASK_THREAD) {
+				pr_err("%d was born by %d, which is not in the image\n", vpid(item),
+				       rsti(item)->caba.pid);
+				return -1;
+			}
+			item->caba = pid->item;
+		}
+		n->caba = rsti(item->caba)->caba.node;
+		n->parent = rsti(item->parent)->caba.node;
+		if (!n->caba) {
+			pr_err("%d was born by %d, which is not in the tree\n", vpid(item), vpid(item->caba));
+			return -1;
+		}
+	}
+
+	return 0;
+}
+
+/*
+ * Turns the tree of parents from the image into the one in which processes
+ * are forked. It is turned back in caba_reparent().
+ */
+int caba_prepare_pstree(void)
+{
+	struct caba_forest f = {};
+	struct pstree_item *item;
+	unsigned int i;
+	int ret = -1;
+
+	for_each_pstree_item(item)
+		if (rsti(item)->caba.known)
+			break;
+	if (!item)
+		return 0;
+	if (!kdat.has_caba) {
+		pr_warn("Births in the image are left alone, this kernel does not know them\n");
+		return 0;
+	}
+
+	f.nr_tasks = nr_items();
+	if (f.nr_tasks != task_entries->nr_tasks) {
+		pr_err("Only %u of %d processes in the image are in the tree\n", f.nr_tasks, task_entries->nr_tasks);
+		return -1;
+	}
+
+	f.nodes = alloc_nodes(f.nr_tasks);
+	if (!f.nodes)
+		return -1;
+
+	if (read_births(&f))
+		goto out;
+
+	if (!root_item->ids) {
+		pr_err("No IDS for root task.\n");
+		goto out;
+	}
+
+	if (caba_plan(&f))
+		goto out;
+
+	for (i = 0; i < f.nr; i++)
+		if ((f.nodes[i].kind == CABA_TASK || !f.nodes[i].data) && add_node_item(&f.nodes[i]))
+			goto out;
+	for (i = f.nr_tasks; i < f.nr; i++)
+		if (add_node_ids(&f.nodes[i]))
+			goto out;
+
+	caba_planned = true;
+	ret = 0;
+out:
+	xfree(f.nodes);
+	return ret;
+}
+
+/*
+ * Somebody needs this helper's /proc/<pid> on CR_STATE_RESTORE, so it can't
+ * leave before, and somebody else has to do that for its children.
+ */
+int caba_keep_helper(struct pstree_item *helper)
+{
+	struct pstree_item *item, *tmp, *deputy = NULL;
+	bool share_files = false;
+	LIST_HEAD(children);
+
+	if (!caba_planned || !rsti(helper)->caba.leaves)
+		return 0;
+
+	pr_info("Helper %d has to stay\n", vpid(helper));
+	rsti(helper)->caba.leaves = false;
+
+	list_for_each_entry_safe(item, tmp, &helper->children, sibling) {
+		if (item->pid->state == TASK_HELPER)
+			continue;
+		list_move_tail(&item->sibling, &children);
+		if (rsti(item)->clone_flags & CLONE_FILES)
+			share_files = true;
+	}
+	if (list_empty(&children))
+		return 0;
+
+	deputy = new_helper(get_helper_pid(), helper, helper->sid, 0);
+	if (!deputy)
+		return -1;
+	rsti(deputy)->caba.heir = rsti(helper)->caba.heir;
+	deputy->ids = get_helper_ids(helper, share_files, vpid(deputy));
+	if (!deputy->ids)
+		return -1;
+	if (share_files) {
+		rsti(deputy)->clone_flags = CLONE_FILES;
+		if (shared_fdt_prepare(deputy))
+			return -1;
+	}
+
+	list_for_each_entry(item, &children, sibling)
+		item->parent = deputy;
+	list_splice(&children, &deputy->children);
+	return 0;
+}
+
+unsigned long caba_clone_flags(struct pstree_item *item)
+{
+	return rsti(item)->caba.sibling ? CLONE_PARENT : 0;
+}
+
+bool caba_leaves(struct pstree_item *item)
+{
+	return rsti(item)->caba.leaves;
+}
+
+/*
+ * Leaving
+ *
+ * When all have been forked, the root task calls up the helpers one by one,
+ * the deepest first. So whoever is above the one that exits still is where it
+ * was born, and the new parent of its children is among them.
+ */
+enum {
+	ORDER_NONE,
+	ORDER_SUBREAPER_ON,
+	ORDER_SUBREAPER_OFF,
+	ORDER_REAP,
+	ORDER_LEAVE,
+	ORDER_DISMISS,
+};
+
+struct leaving {
+	struct pstree_item *helper;
+	struct pstree_item *parent;
+	struct pstree_item *heir; /* who needs to be a sub-reaper for it */
+	int depth;
+};
+
+static struct leaving *leaving;
+static unsigned int nr_leaving;
+
+static struct pstree_item *helper_parent(struct pstree_item *helper)
+{
+	return rsti(helper)->caba.sibling ? helper->parent->parent : helper->parent;
+}
+
+static int cmp_leaving(const void *a, const void *b)
+{
+	const struct leaving *x = a, *y = b;
+
+	if (x->depth != y->depth)
+		return y->depth - x->depth;
+	/* Saves some changes of sub-reapers */
+	return x->heir < y->heir ? -1 : x->heir > y->heir;
+}
+
+/* Called by the root task before it forks, so all know who is on call */
+int caba_prepare_leaving(void)
+{
+	struct pstree_item *item, *p;
+
+	if (!caba_planned)
+		return 0;
+
+	leaving = xzalloc(task_entries->nr_helpers * sizeof(*leaving));
+	if (!leaving)
+		return -1;
+
+	for_each_pstree_item(item) {
+		struct leaving *l;
+
+		if (!rsti(item)->caba.leaves)
+			continue;
+
+		l = &leaving[nr_leaving++];
+		l->helper = item;
+		l->parent = helper_parent(item);
+		for (p = item; p; p = helper_parent(p))
+			l->depth++;
+
+		/* Init does not need to be told */
+		if (rsti(item)->caba.heir && vpid(rsti(item)->caba.heir) != INIT_PID) {
+			l->heir = rsti(item)->caba.heir;
+			rsti(l->heir)->caba.on_call = true;
+		}
+		rsti(l->parent)->caba.on_call = true;
+		rsti(item)->caba.on_call = true;
+	}
+
+	qsort(leaving, nr_leaving, sizeof(*leaving), cmp_leaving);
+	pr_info("%u helpers will leave before the others are restored\n", nr_leaving);
+	return 0;
+}
+
+static int set_subreaper(bool on)
+{
+	if (prctl(PR_SET_CHILD_SUBREAPER, on, 0, 0, 0)) {
+		pr_perror("Can't %s sub-reaper %d", on ? "set" : "clear", vpid(current));
+		return -1;
+	}
+	return 0;
+}
+
+static int reap(struct pstree_item *helper)
+{
+	sigset_t old;
+	int status;
+
+	/* It is expected */
+	if (block_sigmask(&old, SIGCHLD))
+		return -1;
+
+	futex_set_and_wake(&rsti(helper)->caba.order, ORDER_LEAVE);
+	if (waitpid(vpid(helper), &status, 0) != vpid(helper)) {
+		pr_perror("waitpid for helper %d failed", vpid(helper));
+		return -1;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+		pr_err("Helper %d ended with status %#x\n", vpid(helper), status);
+		return -1;
+	}
+
+	return restore_sigmask(&old);
+}
+
+static void leave(void)
+{
+	int i;
+
+	/* The others who share the file table need not wait for this one */
+	sfds_protected = false;
+	close_image_dir();
+	close_proc();
+	for (i = SERVICE_FD_MIN + 1; i < SERVICE_FD_MAX; i++)
+		close_service_fd(i);
+	if (rsti(current)->fdt)
+		futex_inc_and_wake(&rsti(current)->fdt->fdt_lock);
+
+	exit(0);
+}
+
+static int obey(int order, struct pstree_item *subject)
+{
+	switch (order) {
+	case ORDER_SUBREAPER_ON:
+	case ORDER_SUBREAPER_OFF:
+		return set_subreaper(order == ORDER_SUBREAPER_ON);
+	case ORDER_REAP:
+		return reap(subject);
+	}
+
+	pr_err("%d has got an unknown order %d\n", vpid(current), order);
+	return -1;
+}
+
+/* All but the root task: CR_STATE_FORKING is over, returns as restore_finish_stage() */
+int caba_finish_forking(void)
+{
+	struct rst_caba *me = &rsti(current)->caba;
+
+	if (!me->on_call)
+		return restore_finish_stage(task_entries, CR_STATE_FORKING);
+
+	futex_dec_and_wake(&task_entries->nr_in_progress);
+
+	while (1) {
+		int order;
+
+		futex_wait_while_eq(&me->order, ORDER_NONE);
+		order = futex_get(&me->order);
+		futex_set(&me->order, ORDER_NONE);
+
+		if (order == ORDER_DISMISS)
+			break;
+		if (order == ORDER_LEAVE)
+			leave();
+		if (obey(order, me->subject))
+			return -1;
+
+		futex_dec_and_wake(&task_entries->nr_in_progress);
+	}
+
+	futex_wait_while(&task_entries->start, CR_STATE_FORKING);
+	return (s32)futex_get(&task_entries->start);
+}
+
+static int give_order(struct pstree_item *item, int order, struct pstree_item *subject)
+{
+	futex_t *np = &task_entries->nr_in_progress;
+
+	if (item == current)
+		return obey(order, subject);
+
+	/* The root task itself is the only one in progress, unless somebody has failed */
+	if (!__sync_bool_compare_and_swap(&np->raw.counter, 1, 2))
+		return -1;
+	rsti(item)->caba.subject = subject;
+	futex_set_and_wake(&rsti(item)->caba.order, order);
+
+	futex_wait_while_gt(np, 1);
+	return (s32)futex_get(np) == 1 ? 0 : -1;
+}
+
+static int turn_back_tree(void)
+{
+	unsigned int nr = nr_items(), i = 0;
+	struct pstree_item *item, **items;
+
+	items = xmalloc(nr * sizeof(*items));
+	if (!items)
+		return -1;
+
+	for_each_pstree_item(item)
+		items[i++] = item;
+
+	for (i = 0; i < nr; i++) {
+		item = items[i];
+		if (rsti(item)->caba.parent && rsti(item)->caba.parent != item->parent) {
+			item->parent = rsti(item)->caba.parent;
+			list_move_tail(&item->sibling, &item->parent->children);
+		}
+	}
+	for (i = 0; i < nr_leaving; i++)
+		list_del(&leaving[i].helper->sibling);
+
+	xfree(items);
+	return 0;
+}
+
+/* Root task: everybody else waits in caba_finish_forking() */
+int caba_reparent(void)
+{
+	struct pstree_item *item, *subreaper = NULL;
+	unsigned int i;
+
+	if (!caba_planned)
+		return 0;
+
+	for (i = 0; i < nr_leaving; i++) {
+		struct leaving *l = &leaving[i];
+
+		if (subreaper != l->heir) {
+			if (subreaper && give_order(subreaper, ORDER_SUBREAPER_OFF, NULL))
+				goto err;
+			subreaper = l->heir;
+			if (subreaper && give_order(subreaper, ORDER_SUBREAPER_ON, NULL))
+				goto err;
+		}
+		pr_debug("%d leaves\n", vpid(l->helper));
+		if (give_order(l->parent, ORDER_REAP, l->helper))
+			goto err;
+	}
+	if (subreaper && give_order(subreaper, ORDER_SUBREAPER_OFF, NULL))
+		goto err;
+
+	if (turn_back_tree())
+		return -1;
+	task_entries->nr_helpers -= nr_leaving;
+
+	for_each_pstree_item(item)
+		if (rsti(item)->caba.on_call && item != current)
+			futex_set_and_wake(&rsti(item)->caba.order, ORDER_DISMISS);
+
+	return 0;
+err:
+	pr_err("Helper %d could not leave\n", i < nr_leaving ? vpid(leaving[i].helper) : 0);
+	return -1;
+}
+
+/* Everyone is where it belongs now, and zombies are zombies */
+int caba_verify(void)
+{
+	struct pstree_item *item;
+
+	if (!caba_planned)
+		return 0;
+
+	for_each_pstree_item(item) {
+		struct births b;
+
+		if (item->pid->state == TASK_HELPER)
+			continue;
+
+		if (parse_births(item->pid->real, &b) != 1) {
+			pr_err("Can't read the births of %d(%d)\n", vpid(item), item->pid->real);
+			return -1;
+		}
+		if (b.pid != vpid(item) || b.sid != item->sid || b.pgid != item->pgid) {
+			pr_err("%d has pid %d, session %d, group %d instead of %d, %d, %d\n", item->pid->real, b.pid,
+			       b.sid, b.pgid, vpid(item), item->sid, item->pgid);
+			return -1;
+		}
+		if (item == root_item)
+			continue;
+		if (b.ppid != item->parent->pid->real || b.caba != item->caba->pid->real) {
+			pr_err("%d has parent %d and CABA %d instead of %d(%d) and %d(%d)\n", vpid(item), b.ppid,
+			       b.caba, item->parent->pid->real, vpid(item->parent), item->caba->pid->real,
+			       vpid(item->caba));
+			return -1;
+		}
+	}
+
+	pr_info("All processes have their parents, sessions, groups and births\n");
+	return 0;
+}

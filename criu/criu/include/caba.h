@@ -1,0 +1,48 @@
+#ifndef __CR_CABA_H__
+#define __CR_CABA_H__
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/lock.h"
+
+struct caba_node;
+struct pstree_item;
+
+/*
+ * Births on restore, see criu/caba.c. Lives in rst_info.
+ */
+struct rst_caba {
+	bool known; /* was in the image: */
+	pid_t pid;
+
+	struct pstree_item *parent; /* once all who leave have left */
+	struct pstree_item *heir;   /* who gets the children when this one leaves */
+	bool leaves;		    /* a helper that exits before CR_STATE_RESTORE */
+	bool sibling;		    /* of its creator */
+	struct caba_node *node;	    /* while planning */
+
+	/* Orders from the root task, while the helpers leave */
+	bool on_call;
+	futex_t order;
+	struct pstree_item *subject;
+};
+
+extern bool kernel_has_caba(void);
+
+/* Dump */
+extern bool caba_dumped;
+extern int caba_collect(void);
+
+/* Restore */
+extern bool caba_planned;
+extern int caba_prepare_pstree(void);
+extern int caba_keep_helper(struct pstree_item *helper);
+extern unsigned long caba_clone_flags(struct pstree_item *item);
+extern bool caba_leaves(struct pstree_item *item);
+extern int caba_prepare_leaving(void);
+extern int caba_finish_forking(void);
+extern int caba_reparent(void);
+extern int caba_verify(void);
+
+#endif /* __CR_CABA_H__ */

@@ -1,0 +1,885 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Random process trees through dump and restore.
+ *
+ * For each seed a pid namespace is filled by random fork, exit, wait, setsid,
+ * setpgid and sub-reapers. Then criu dumps and restores it, some times in a
+ * row, and each time it is compared with what it was: pid, ppid, pgid, sid,
+ * sub-reaper flag, zombies, and NScaba where the kernel has it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_PID	 8192
+#define SHM_ADDR ((void *)0x100000000000UL)
+#define TIMEOUT	 60 /* seconds */
+
+enum { CMD_NONE, CMD_FORK, CMD_EXIT, CMD_WAIT, CMD_SETSID, CMD_SETPGID, CMD_SUBREAPER, CMD_GET_SUBREAPER,
+       CMD_FORK_FILES, CMD_UNSHARE_FILES };
+
+struct slot {
+	int cmd;
+	int arg;
+	int ret;
+};
+
+struct shm {
+	struct slot slot[MAX_PID];
+};
+
+static struct shm *shm;
+
+static void futex_wait(int *f, int val)
+{
+	struct timespec ts = { .tv_sec = 1 };
+
+	syscall(SYS_futex, f, FUTEX_WAIT, val, &ts, NULL, 0);
+}
+
+static void futex_wake(int *f)
+{
+	syscall(SYS_futex, f, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* What each process of the tree does */
+static void obey(void)
+{
+	struct slot *me = &shm->slot[getpid()];
+	int cmd, ret, flag;
+	siginfo_t si;
+
+	while (1) {
+		cmd = __atomic_load_n(&me->cmd, __ATOMIC_ACQUIRE);
+		if (cmd == CMD_NONE) {
+			futex_wait(&me->cmd, CMD_NONE);
+			continue;
+		}
+
+		ret = 0;
+		switch (cmd) {
+		case CMD_FORK:
+			ret = fork();
+			if (!ret) {
+				me = &shm->slot[getpid()];
+				continue;
+			}
+			break;
+		case CMD_FORK_FILES:
+			ret = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+			if (!ret) {
+				me = &shm->slot[getpid()];
+				continue;
+			}
+			break;
+		case CMD_UNSHARE_FILES:
+			ret = unshare(CLONE_FILES);
+			break;
+		case CMD_EXIT:
+			_exit(me->arg);
+		case CMD_WAIT:
+			/* Negative leaves the zombie */
+			ret = waitid(P_PID, abs(me->arg), &si, WEXITED | (me->arg < 0 ? WNOWAIT : 0));
+			break;
+		case CMD_SETSID:
+			ret = setsid();
+			break;
+		case CMD_SETPGID:
+			ret = setpgid(0, me->arg);
+			break;
+		case CMD_SUBREAPER:
+			ret = prctl(PR_SET_CHILD_SUBREAPER, me->arg, 0, 0, 0);
+			break;
+		case CMD_GET_SUBREAPER:
+			flag = -1;
+			ret = prctl(PR_GET_CHILD_SUBREAPER, &flag, 0, 0, 0) ?: flag;
+			break;
+		}
+		me->ret = ret < 0 ? -errno : ret;
+		__atomic_store_n(&me->cmd, CMD_NONE, __ATOMIC_RELEASE);
+		futex_wake(&me->cmd);
+	}
+}
+
+/* Of the processes in the tree, by their pid there */
+struct proc {
+	bool exists;
+	bool zombie;
+	int ppid;
+	int pgid;
+	int sid;
+	int caba; /* -1 if the kernel does not tell */
+	int subreaper;
+	int real;
+};
+
+struct tree {
+	struct proc p[MAX_PID];
+	int last;
+};
+
+static char why[512];
+
+static int fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+static int command(int pid, int cmd, int arg)
+{
+	struct slot *s = &shm->slot[pid];
+	time_t end = time(NULL) + TIMEOUT;
+
+	s->arg = arg;
+	__atomic_store_n(&s->cmd, cmd, __ATOMIC_RELEASE);
+	futex_wake(&s->cmd);
+	if (cmd == CMD_EXIT)
+		return 0;
+
+	while (__atomic_load_n(&s->cmd, __ATOMIC_ACQUIRE) != CMD_NONE) {
+		futex_wait(&s->cmd, cmd);
+		if (time(NULL) > end)
+			return fail("process %d does not react", pid), -ETIMEDOUT;
+	}
+	return s->ret;
+}
+
+/*
+ * The tree as it should be by what was done to it. The real one is compared
+ * with it before the first dump, so a mistake here is not one of criu.
+ */
+static unsigned long long rnd_state;
+
+static unsigned int rnd(unsigned int n)
+{
+	rnd_state = rnd_state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (rnd_state >> 33) % n;
+}
+
+static int nr_procs(struct tree *t)
+{
+	int i, nr = 0;
+
+	for (i = 1; i <= t->last; i++)
+		nr += t->p[i].exists;
+	return nr;
+}
+
+static int pick_alive(struct tree *t)
+{
+	int pid;
+
+	do
+		pid = rnd(t->last) + 1;
+	while (!t->p[pid].exists || t->p[pid].zombie);
+	return pid;
+}
+
+static bool has_children(struct tree *t, int pid)
+{
+	int i;
+
+	for (i = 1; i <= t->last; i++)
+		if (t->p[i].exists && t->p[i].ppid == pid)
+			return true;
+	return false;
+}
+
+static int do_fork(struct tree *t, int pid, int cmd)
+{
+	int child = command(pid, cmd, 0);
+
+	if (child <= 0 || child >= MAX_PID)
+		return fail("fork of %d: %d", pid, child);
+	t->p[child] = (struct proc){
+		.exists = true, .ppid = pid, .caba = pid, .pgid = t->p[pid].pgid, .sid = t->p[pid].sid
+	};
+	if (child > t->last)
+		t->last = child;
+	return 0;
+}
+
+static int do_exit(struct tree *t, int pid, bool reap)
+{
+	int parent = t->p[pid].ppid, reaper, i, ret;
+
+	command(pid, CMD_EXIT, rnd(100));
+	ret = command(parent, CMD_WAIT, reap ? pid : -pid);
+	if (ret)
+		return fail("wait of %d for %d: %d", parent, pid, ret);
+	/* It can't say so itself, and the next one with this pid shall not see it */
+	shm->slot[pid].cmd = CMD_NONE;
+
+	for (reaper = parent; reaper != 1 && !t->p[reaper].subreaper; reaper = t->p[reaper].ppid)
+		;
+	for (i = 1; i <= t->last; i++) {
+		if (!t->p[i].exists)
+			continue;
+		if (t->p[i].ppid == pid)
+			t->p[i].ppid = reaper;
+		if (t->p[i].caba == pid)
+			t->p[i].caba = t->p[pid].caba;
+	}
+	if (reap)
+		t->p[pid].exists = false;
+	t->p[pid].zombie = true;
+	t->p[pid].subreaper = 0;
+	return 0;
+}
+
+static int random_tree(struct tree *t, unsigned int seed, int level, int min, int max)
+{
+	int nr, steps, pid, ret, tries;
+
+	rnd_state = seed * 2654435761ULL + level;
+	nr = min + rnd(max - min + 1);
+	steps = 4 * nr;
+
+	memset(t, 0, sizeof(*t));
+	t->last = 1;
+	t->p[1] = (struct proc){ .exists = true, .pgid = 1, .sid = 1 };
+
+	while (steps-- > 0 || nr_procs(t) < nr) {
+		int op = rnd(100);
+
+		pid = pick_alive(t);
+		ret = 0;
+
+		if (op < 45) {
+			if (nr_procs(t) < nr)
+				ret = do_fork(t, pid, CMD_FORK);
+		} else if (op < 70) {
+			if (pid != 1)
+				ret = do_exit(t, pid, rnd(4));
+		} else if (op < 82) {
+			if (command(pid, CMD_SETSID, 0) == pid)
+				t->p[pid].sid = t->p[pid].pgid = pid;
+		} else if (op < 91) {
+			if (level < 2 || pid == 1)
+				continue;
+			if (level == 2 && (has_children(t, pid) || t->p[pid].subreaper))
+				continue;
+			if (!command(pid, CMD_SUBREAPER, !t->p[pid].subreaper))
+				t->p[pid].subreaper = !t->p[pid].subreaper;
+		} else {
+			int pgid = pid;
+
+			if (level < 4)
+				continue;
+			/* Join somebody of the same session, or make an own group */
+			for (tries = 0; tries < 8 && pgid == pid; tries++) {
+				int other = pick_alive(t);
+
+				if (t->p[other].sid == t->p[pid].sid)
+					pgid = t->p[other].pgid;
+			}
+			if (!rnd(3))
+				pgid = pid;
+			if (!command(pid, CMD_SETPGID, pgid))
+				t->p[pid].pgid = pgid;
+		}
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* The classical shapes, by name */
+static int scenario_tree(struct tree *t, const char *name)
+{
+	int steps[64][3], nr = 0, i, ret = 0;
+
+	/*
+	 * Columns: pid, what it does, argument. Pids are given out in order, as
+	 * nothing else forks in this namespace.
+	 */
+#define STEP(p, c, a) (steps[nr][0] = (p), steps[nr][1] = (c), steps[nr++][2] = (a))
+	if (!strcmp(name, "tricky")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SETSID, 0), STEP(2, CMD_FORK, 0); /* 3 */
+		STEP(3, CMD_FORK, 0);						    /* 4 */
+		STEP(4, CMD_FORK, 0);						    /* 5 */
+		STEP(4, CMD_SETSID, 0), STEP(4, CMD_FORK, 0);			    /* 6 */
+		STEP(6, CMD_FORK, 0);						    /* 7 */
+		STEP(2, CMD_SUBREAPER, 1), STEP(6, CMD_EXIT, 1);
+		STEP(2, CMD_SUBREAPER, 0), STEP(3, CMD_EXIT, 1);
+	} else if (!strcmp(name, "subreaper-before")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1), STEP(2, CMD_SETSID, 0);
+		STEP(2, CMD_FORK, 0), STEP(3, CMD_SETSID, 0), STEP(3, CMD_FORK, 0), STEP(4, CMD_FORK, 0);
+		STEP(3, CMD_EXIT, 1), STEP(4, CMD_EXIT, 1);
+	} else if (!strcmp(name, "subreaper-after")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_FORK, 0), STEP(3, CMD_SETSID, 0), STEP(3, CMD_FORK, 0);
+		STEP(4, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1), STEP(4, CMD_EXIT, 1), STEP(3, CMD_EXIT, 1);
+	} else if (!strcmp(name, "subreaper-reset")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_FORK, 0), STEP(3, CMD_FORK, 0), STEP(4, CMD_SETSID, 0);
+		STEP(4, CMD_FORK, 0), STEP(4, CMD_FORK, 0), STEP(5, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1);
+		STEP(5, CMD_EXIT, 1), STEP(2, CMD_SUBREAPER, 0), STEP(4, CMD_EXIT, 1), STEP(3, CMD_EXIT, 1);
+	} else if (!strcmp(name, "orphan-chain")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_FORK, 0), STEP(3, CMD_SETSID, 0), STEP(3, CMD_FORK, 0);
+		STEP(4, CMD_FORK, 0), STEP(5, CMD_FORK, 0), STEP(6, CMD_FORK, 0);
+		STEP(4, CMD_EXIT, 1), STEP(6, CMD_EXIT, 1), STEP(3, CMD_EXIT, 1);
+	} else if (!strcmp(name, "dead-leader")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_FORK, 0), STEP(3, CMD_SETSID, 0), STEP(3, CMD_FORK, 0);
+		STEP(3, CMD_FORK, 0), STEP(3, CMD_FORK, 0), STEP(4, CMD_FORK, 0), STEP(4, CMD_SETSID, 0);
+		STEP(3, CMD_EXIT, 1);
+	} else if (!strcmp(name, "setsid-after-fork")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SETSID, 0), STEP(2, CMD_FORK, 0), STEP(3, CMD_FORK, 0);
+		STEP(3, CMD_SETSID, 0), STEP(3, CMD_FORK, 0), STEP(5, CMD_FORK, 0), STEP(5, CMD_SETSID, 0);
+		STEP(5, CMD_FORK, 0), STEP(3, CMD_EXIT, 1);
+	} else if (!strcmp(name, "zombies")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_FORK, 0), STEP(3, CMD_SETSID, 0), STEP(3, CMD_FORK, 0);
+		STEP(3, CMD_FORK, 0), STEP(4, CMD_FORK, 0), STEP(5, CMD_EXIT, 0), STEP(3, CMD_EXIT, 0);
+		STEP(2, CMD_FORK, 0), STEP(7, CMD_SETSID, 0), STEP(7, CMD_FORK, 0), STEP(7, CMD_EXIT, 0);
+	} else if (!strcmp(name, "dead-group-leader")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SETSID, 0), STEP(2, CMD_FORK, 0), STEP(3, CMD_SETPGID, 3);
+		STEP(3, CMD_FORK, 0), STEP(3, CMD_FORK, 0), STEP(2, CMD_FORK, 0), STEP(6, CMD_SETPGID, 3);
+		STEP(3, CMD_EXIT, 1), STEP(2, CMD_FORK, 0), STEP(7, CMD_SETPGID, 7), STEP(7, CMD_FORK, 0);
+		STEP(7, CMD_EXIT, 0);
+	} else if (!strcmp(name, "shared-files")) {
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1), STEP(2, CMD_FORK_FILES, 0);
+		STEP(3, CMD_FORK_FILES, 0), STEP(4, CMD_FORK_FILES, 0), STEP(4, CMD_EXIT, 1);
+		STEP(3, CMD_SETSID, 0), STEP(3, CMD_FORK, 0);
+	} else if (!strcmp(name, "unshared-files")) {
+		/* 5 shares files with its parent 2, but not with 3, which it was born by */
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1), STEP(2, CMD_FORK_FILES, 0);
+		STEP(3, CMD_FORK_FILES, 0), STEP(4, CMD_FORK_FILES, 0), STEP(4, CMD_EXIT, 1);
+		STEP(3, CMD_UNSHARE_FILES, 0);
+	} else {
+		fprintf(stderr, "No scenario %s\n", name);
+		exit(2);
+	}
+
+	memset(t, 0, sizeof(*t));
+	t->last = 1;
+	t->p[1] = (struct proc){ .exists = true, .pgid = 1, .sid = 1 };
+
+	for (i = 0; i < nr && !ret; i++) {
+		int pid = steps[i][0], arg = steps[i][2];
+
+		switch (steps[i][1]) {
+		case CMD_FORK:
+		case CMD_FORK_FILES:
+			ret = do_fork(t, pid, steps[i][1]);
+			break;
+		case CMD_UNSHARE_FILES:
+			ret = command(pid, CMD_UNSHARE_FILES, 0);
+			break;
+		case CMD_EXIT:
+			ret = do_exit(t, pid, arg);
+			break;
+		case CMD_SETSID:
+			ret = command(pid, CMD_SETSID, 0) == pid ? 0 : fail("setsid of %d", pid);
+			t->p[pid].sid = t->p[pid].pgid = pid;
+			break;
+		case CMD_SETPGID:
+			ret = command(pid, CMD_SETPGID, arg);
+			t->p[pid].pgid = arg;
+			break;
+		case CMD_SUBREAPER:
+			ret = command(pid, CMD_SUBREAPER, arg);
+			t->p[pid].subreaper = arg;
+			break;
+		}
+	}
+	return ret ? fail("step %d of %s: %d", i, name, ret) : 0;
+}
+
+/* n processes: a root, some daemons whose children are orphans, sessions */
+static int big_tree(struct tree *t, int n)
+{
+	int i, pid;
+
+	memset(t, 0, sizeof(*t));
+	t->last = 1;
+	t->p[1] = (struct proc){ .exists = true, .pgid = 1, .sid = 1 };
+
+	while (nr_procs(t) < n) {
+		/* Like shells and their jobs: a leader with nine children */
+		if (do_fork(t, 1, CMD_FORK))
+			return -1;
+		pid = t->last;
+		if (command(pid, CMD_SETSID, 0) != pid)
+			return fail("setsid of %d", pid);
+		t->p[pid].sid = t->p[pid].pgid = pid;
+		for (i = 0; i < 9 && nr_procs(t) < n; i++)
+			if (do_fork(t, pid, CMD_FORK))
+				return -1;
+	}
+	return 0;
+}
+
+/*
+ * Reality
+ */
+static int read_proc(int real, struct proc *p, int *pid)
+{
+	char path[64], buf[8192], *line, *last, *save;
+	int fd, len;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", real);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return -1;
+	len = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (len <= 0)
+		return -1;
+	buf[len] = 0;
+
+	memset(p, 0, sizeof(*p));
+	p->exists = true;
+	p->real = real;
+	p->caba = -1;
+	for (line = strtok_r(buf, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		last = strrchr(line, '\t');
+		if (!strncmp(line, "State:", 6))
+			p->zombie = line[7] == 'Z' || line[7] == 'X';
+		else if (!strncmp(line, "PPid:", 5))
+			p->ppid = atoi(line + 5);
+		else if (!strncmp(line, "NSpid:", 6))
+			*pid = atoi(last);
+		else if (!strncmp(line, "NSpgid:", 7))
+			p->pgid = atoi(last);
+		else if (!strncmp(line, "NSsid:", 6))
+			p->sid = atoi(last);
+		else if (!strncmp(line, "NScaba:", 7))
+			p->caba = atoi(line + 7);
+	}
+	return 0;
+}
+
+struct real_list {
+	int real[MAX_PID];
+	int pid[MAX_PID];
+	int nr;
+};
+
+static int list_tree(int real, struct tree *t, struct real_list *l)
+{
+	char path[64], *buf = NULL, *s, *end;
+	size_t size = 0;
+	struct proc p;
+	FILE *f;
+	int pid = 0;
+
+	if (read_proc(real, &p, &pid))
+		return fail("can't read /proc/%d/status", real);
+	if (pid <= 0 || pid >= MAX_PID)
+		return fail("pid %d is out of range", pid);
+	t->p[pid] = p;
+	if (pid > t->last)
+		t->last = pid;
+	l->real[l->nr] = real;
+	l->pid[l->nr++] = pid;
+
+	/* Zombies have none */
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", real, real);
+	f = fopen(path, "r");
+	if (!f)
+		return fail("no %s", path);
+	if (getline(&buf, &size, f) < 0)
+		size = 0;
+	fclose(f);
+	for (s = buf; size && s; s = end) {
+		int child = strtol(s, &end, 10);
+
+		if (end == s)
+			break;
+		if (list_tree(child, t, l))
+			return -1;
+	}
+	free(buf);
+	return 0;
+}
+
+static int to_pid(struct real_list *l, int real)
+{
+	int i;
+
+	for (i = 0; i < l->nr; i++)
+		if (l->real[i] == real)
+			return l->pid[i];
+	return 0;
+}
+
+/* All that can be seen of a tree, with the pids of its namespace */
+static int look(int root, struct tree *t)
+{
+	static struct real_list l;
+	int i;
+
+	memset(t, 0, sizeof(*t));
+	l.nr = 0;
+	if (list_tree(root, t, &l))
+		return -1;
+
+	for (i = 1; i <= t->last; i++) {
+		struct proc *p = &t->p[i];
+
+		if (!p->exists)
+			continue;
+		p->ppid = i == 1 ? 0 : to_pid(&l, p->ppid);
+		if (p->caba != -1)
+			p->caba = i == 1 ? 0 : to_pid(&l, p->caba);
+		if (!p->zombie) {
+			p->subreaper = command(i, CMD_GET_SUBREAPER, 0);
+			if (p->subreaper < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int compare(struct tree *a, struct tree *b)
+{
+	int i, last = a->last > b->last ? a->last : b->last;
+
+	for (i = 1; i <= last; i++) {
+		struct proc *x = &a->p[i], *y = &b->p[i];
+
+		if (x->exists != y->exists)
+			return fail("%d is %s", i, x->exists ? "missing" : "new");
+		if (!x->exists)
+			continue;
+#define SAME(f)                                                                        \
+	if (x->f != y->f)                                                              \
+	return fail("%d has " #f " %d, not %d", i, y->f, x->f)
+		SAME(zombie);
+		SAME(ppid);
+		SAME(pgid);
+		SAME(sid);
+		SAME(subreaper);
+		if (x->caba != -1 && y->caba != -1)
+			SAME(caba);
+	}
+	return 0;
+}
+
+static void print_tree(struct tree *t)
+{
+	int i;
+
+	printf("%6s%6s%6s%6s%6s\n", "pid", "ppid", "pgid", "sid", "caba");
+	for (i = 1; i <= t->last; i++) {
+		struct proc *p = &t->p[i];
+
+		if (p->exists)
+			printf("%6d%6d%6d%6d%6d%s%s\n", i, p->ppid, p->pgid, p->sid, p->caba,
+			       p->subreaper ? " sub-reaper" : "", p->zombie ? " zombie" : "");
+	}
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* What criu has left behind: we are a sub-reaper, so it is ours */
+static void kill_left(void)
+{
+	char path[64];
+	int pid;
+	FILE *f;
+
+	do {
+		snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+		f = fopen(path, "r");
+		if (!f)
+			return;
+		while (fscanf(f, "%d", &pid) == 1)
+			kill(pid, SIGKILL);
+		fclose(f);
+	} while (waitpid(-1, NULL, 0) > 0);
+}
+
+static int limit = 600;
+
+static int run(char **argv)
+{
+	double end = now() + limit;
+	int pid, status, ret;
+
+	pid = fork();
+	if (!pid) {
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	if (pid < 0)
+		return -1;
+
+	while (!(ret = waitpid(pid, &status, WNOHANG)) && now() < end)
+		usleep(5000);
+	if (!ret) {
+		fprintf(stderr, "%s %s does not end, killed\n", argv[0], argv[1]);
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+	}
+	if (ret < 0)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int start_ns(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	if (setsid() < 0)
+		_exit(1);
+	fd = open("/dev/null", O_RDWR);
+	dup2(fd, 0), dup2(fd, 1), dup2(fd, 2);
+	syscall(SYS_close_range, 3, ~0U, 0);
+	obey();
+	return 0;
+}
+
+/* The shared memory of a restored tree is another one */
+static int map_shm(int root)
+{
+	char path[128];
+	int fd;
+
+	munmap(SHM_ADDR, sizeof(*shm));
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", root, (unsigned long)SHM_ADDR,
+		 (unsigned long)SHM_ADDR + ((sizeof(*shm) + 4095) & ~4095UL));
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return fail("%s: %s", path, strerror(errno));
+	shm = mmap(SHM_ADDR, sizeof(*shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	close(fd);
+	return shm == MAP_FAILED ? fail("mmap") : 0;
+}
+
+static const char *criu = "criu", *dir = "/tmp/caba_tree", *scenario;
+static int iters = 1, level = 1, min_procs = 20, max_procs = 40, big;
+static bool verbose, keep;
+
+static double t_dump, t_restore;
+
+/* The first error that criu has written */
+static void add_error(const char *dir, const char *log)
+{
+	char path[400], line[512], *s;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, log);
+	f = fopen(path, "r");
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f)) {
+		s = strstr(line, "Error (");
+		if (!s)
+			continue;
+		s[strcspn(s, "\n")] = 0;
+		snprintf(why + strlen(why), sizeof(why) - strlen(why), ": %s", s);
+		break;
+	}
+	fclose(f);
+}
+
+static int read_pidfile(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	int pid = 0;
+
+	if (f) {
+		if (fscanf(f, "%d", &pid) != 1)
+			pid = 0;
+		fclose(f);
+	}
+	return pid;
+}
+
+static void kill_tree(int root)
+{
+	int status;
+
+	if (root <= 0)
+		return;
+	kill(root, SIGKILL);
+	waitpid(root, &status, 0);
+}
+
+enum { SAME, REFUSED, LOST, WRONG, BROKEN, NR_RESULTS };
+static const char *result_name[] = { "same", "refused", "lost", "wrong", "broken" };
+
+static int one_seed(unsigned int seed)
+{
+	static struct tree model, before, after;
+	static char stack[65536] __attribute__((aligned(16)));
+	char d[256], img[300], pidfile[300], s_pid[16];
+	int root, it, ret = BROKEN;
+	double t;
+
+	why[0] = 0;
+	snprintf(d, sizeof(d), "%s/%u", dir, seed);
+	mkdir(dir, 0700);
+	run((char *[]){ "rm", "-rf", d, NULL });
+	mkdir(d, 0700);
+	if (chdir(d))
+		return fail("chdir %s", d), BROKEN;
+
+	munmap(SHM_ADDR, sizeof(*shm));
+	shm = mmap(SHM_ADDR, sizeof(*shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		   -1, 0);
+	if (shm != SHM_ADDR)
+		return fail("mmap"), BROKEN;
+
+	root = clone(start_ns, stack + sizeof(stack), CLONE_NEWPID | SIGCHLD, NULL);
+	if (root < 0)
+		return fail("clone: %s", strerror(errno)), BROKEN;
+
+	if (big)
+		it = big_tree(&model, big);
+	else
+		it = scenario ? scenario_tree(&model, scenario) : random_tree(&model, seed, level, min_procs, max_procs);
+	if (it || look(root, &before))
+		goto out;
+	if (verbose)
+		print_tree(&before);
+	if (compare(&model, &before)) {
+		fail("before the dump: %s", strdup(why));
+		goto out;
+	}
+
+	for (it = 1; it <= iters; it++) {
+		snprintf(img, sizeof(img), "%s/%d", d, it);
+		snprintf(pidfile, sizeof(pidfile), "%s/pid%d", d, it);
+		snprintf(s_pid, sizeof(s_pid), "%d", root);
+		mkdir(img, 0700);
+
+		t = now();
+		ret = run((char *[]){ (char *)criu, "dump", "-D", img, "-o", "dump.log", "-v4", "-t", s_pid,
+				      "--timeout", "600", NULL });
+		t_dump += now() - t;
+		if (ret) {
+			/* Then everything has to be as it was */
+			ret = REFUSED;
+			fail("dump %d", it);
+			add_error(img, "dump.log");
+			if (look(root, &after) || compare(&before, &after))
+				ret = BROKEN;
+			goto out;
+		}
+		waitpid(root, NULL, 0);
+		root = 0;
+
+		t = now();
+		ret = run((char *[]){ (char *)criu, "restore", "-D", img, "-o", "restore.log", "-v4", "-d", "--pidfile",
+				      pidfile, NULL });
+		t_restore += now() - t;
+		if (ret) {
+			fail("restore %d", it);
+			add_error(img, "restore.log");
+			kill_left();
+			ret = LOST;
+			goto out;
+		}
+
+		root = read_pidfile(pidfile);
+		ret = WRONG;
+		if (root <= 0 || map_shm(root) || look(root, &after))
+			goto out;
+		if (verbose)
+			print_tree(&after);
+		if (compare(&before, &after))
+			goto out;
+	}
+	ret = SAME;
+out:
+	kill_tree(root);
+	if (!chdir("/") && !keep && ret == SAME)
+		run((char *[]){ "rm", "-rf", d, NULL });
+	return ret;
+}
+
+static void usage(void)
+{
+	printf("Usage: caba_tree [--criu FILE] [--dir DIR] [--seeds FIRST-LAST] [--level 1..4] [--iters N]\n"
+	       "                 [--procs MIN-MAX] [--scenario NAME] [--big N] [--limit SECONDS] [--verbose] [--keep]\n"
+	       "Levels: 1 fork, exit, wait, setsid; 2 also sub-reapers, set before they have children;\n"
+	       "        3 sub-reapers set and cleared at any time; 4 also setpgid\n"
+	       "Scenarios: tricky subreaper-before subreaper-after subreaper-reset orphan-chain\n"
+	       "           dead-leader setsid-after-fork zombies dead-group-leader shared-files\n"
+	       "           unshared-files (which can not be restored)\n");
+	exit(2);
+}
+
+int main(int argc, char *argv[])
+{
+	unsigned int first = 1, last = 1, seed;
+	int count[NR_RESULTS] = {}, i, ret;
+
+	for (i = 1; i < argc; i++) {
+		const char *a = argv[i], *v = argv[i + 1] ?: "";
+
+		if (!strcmp(a, "--verbose")) {
+			verbose = true;
+			continue;
+		}
+		if (!strcmp(a, "--keep")) {
+			keep = true;
+			continue;
+		}
+		i++;
+		if (!strcmp(a, "--criu"))
+			criu = v;
+		else if (!strcmp(a, "--dir"))
+			dir = v;
+		else if (!strcmp(a, "--seeds")) {
+			if (sscanf(v, "%u-%u", &first, &last) != 2)
+				usage();
+		} else if (!strcmp(a, "--level"))
+			level = atoi(v);
+		else if (!strcmp(a, "--iters"))
+			iters = atoi(v);
+		else if (!strcmp(a, "--procs")) {
+			if (sscanf(v, "%d-%d", &min_procs, &max_procs) != 2)
+				usage();
+		} else if (!strcmp(a, "--scenario"))
+			scenario = v;
+		else if (!strcmp(a, "--big"))
+			big = atoi(v);
+		else if (!strcmp(a, "--limit"))
+			limit = atoi(v);
+		else
+			usage();
+	}
+
+	/* So that restored trees are our children, and can be waited for */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+
+	for (seed = first; seed <= last; seed++) {
+		ret = one_seed(seed);
+		count[ret]++;
+		if (ret != SAME || verbose)
+			printf("seed %u: %s%s%s\n", seed, result_name[ret], why[0] ? ": " : "", why);
+		fflush(stdout);
+	}
+
+	printf("total %u same %d refused %d lost %d wrong %d broken %d dump %.2fs restore %.2fs\n", last - first + 1,
+	       count[SAME], count[REFUSED], count[LOST], count[WRONG], count[BROKEN], t_dump, t_restore);
+	return count[SAME] != (int)(last - first + 1);
+}
