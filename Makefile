@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+# See README.md; `make help` lists what there is.
+
+BASE	?= 6.12
+PROFILE	?= default
+T	?= 2h
+
+.PHONY: help setup run check check-series check-criu check-mutants soak \
+	series apply unapply bench shell deb criu clean
+
+help:
+	@echo 'make run             build the CABA kernel, boot it, show what it keeps'
+	@echo 'make check           every test of the kernel side (about 45 minutes the first time)'
+	@echo
+	@echo 'make series          the mailable series in build/$$(BASE)/series/'
+	@echo 'make apply LINUX=/path/to/tree    lay the series over a kernel tree of your own'
+	@echo 'make unapply LINUX=/path/to/tree  take it off again'
+	@echo 'make deb             Debian kernel packages with CABA, for a real machine'
+	@echo 'make shell           a shell in the guest'
+	@echo 'make bench           cost of fork, exit and exec beside the unpatched kernel'
+	@echo 'make criu            CRIU as it is and with the series, in build/criu/'
+	@echo 'make check-series    the series on every base, architecture and configuration (hours)'
+	@echo '                     DEPTH=--quick or --boot: on every base (half an hour)'
+	@echo 'make check-criu      random trees (N= of each level) and zdtm, CRIU as it is beside ours'
+	@echo 'make check-mutants   break the kernel on purpose; the tests must see it'
+	@echo 'make soak T=2h       fuzz and stress on the debug kernel'
+	@echo 'make setup           only install the packages that are missing'
+	@echo 'make clean           delete build/'
+	@echo
+	@echo 'BASE=6.12 (default), 6.1 or 7.2 chooses the kernel. vm/run --help: any command in the guest.'
+
+setup:
+	@scripts/setup run check
+
+run:
+	@scripts/setup run
+	@scripts/demo --base $(BASE)
+
+check:
+	@scripts/setup run check
+	@scripts/check --base $(BASE)
+
+# DEPTH=--quick or --boot: without other architectures and configurations
+check-series:
+	@scripts/setup run check $(if $(DEPTH),,series)
+	@scripts/check-series $(DEPTH)
+
+# PARTS= some of them, see scripts/check-criu --help
+check-criu:
+	@scripts/setup run criu
+	@scripts/check-criu $(PARTS)
+
+check-mutants:
+	@scripts/setup run check
+	@scripts/check-mutants
+
+soak:
+	@scripts/setup run
+	@scripts/soak $(T)
+
+series:
+	@scripts/setup run
+	@scripts/fetch linux $(BASE)
+	@scripts/series $(BASE)
+
+apply unapply:
+	@test -n "$(LINUX)" || { echo 'make $@: which tree? make $@ LINUX=/path/to/kernel/source' >&2; exit 2; }
+	@scripts/lay $@ $(LINUX)
+
+bench:
+	@scripts/setup run
+	@scripts/bench --base $(BASE)
+
+shell:
+	@scripts/setup run
+	@vm/run --base $(BASE) --profile $(PROFILE) --tty
+
+deb:
+	@scripts/setup run deb
+	@scripts/deb --base $(BASE)
+
+criu:
+	@scripts/setup run criu
+	@scripts/criu
+
+clean:
+	rm -rf build
