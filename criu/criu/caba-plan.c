@@ -24,6 +24,7 @@ struct session {
 struct plan {
 	struct caba_forest *f;
 	struct caba_node **by_pid;
+	struct caba_node **by_pgid;
 	struct session *sessions; /* sorted by sid */
 	unsigned int nr_sessions;
 };
@@ -38,6 +39,13 @@ static int cmp_pid(const void *a, const void *b)
 	const struct caba_node *const *x = a, *const *y = b;
 
 	return (*x)->pid < (*y)->pid ? -1 : (*x)->pid > (*y)->pid;
+}
+
+static int cmp_pgid(const void *a, const void *b)
+{
+	const struct caba_node *const *x = a, *const *y = b;
+
+	return (*x)->pgid < (*y)->pgid ? -1 : (*x)->pgid > (*y)->pgid;
 }
 
 static int cmp_sid(const void *a, const void *b)
@@ -347,6 +355,57 @@ static int share_files(struct plan *p)
 	return 0;
 }
 
+/*
+ * A group can be joined while anybody is in it. Its leader may have left it
+ * for another one: then it makes the group all the same, and a helper stays
+ * there until all have joined. Without that two leaders that are in each
+ * other's groups would have nobody to join.
+ */
+static int keep_groups(struct plan *p)
+{
+	struct caba_node *n, *first = NULL, *leader;
+	unsigned int i;
+
+	for (i = 0; i < p->f->nr_tasks; i++) {
+		p->by_pgid[i] = n = &p->f->nodes[i];
+		if (is_leader(n) && n->pgid && n->pgid != n->pid) {
+			pr_err("%d leads its session, and can't be in group %d\n", n->pid, n->pgid);
+			return -1;
+		}
+	}
+	qsort(p->by_pgid, p->f->nr_tasks, sizeof(p->by_pgid[0]), cmp_pgid);
+
+	for (i = 0; i < p->f->nr_tasks; i++) {
+		n = p->by_pgid[i];
+		if (!n->pgid)
+			continue;
+
+		if (first && first->pgid == n->pgid) {
+			if (first->sid == n->sid)
+				continue;
+			pr_err("%d of session %d can't be in group %d with %d of session %d\n", n->pid, n->sid,
+			       n->pgid, first->pid, first->sid);
+			return -1;
+		}
+
+		first = n;
+		leader = node_by_pid(p, n->pgid);
+		if (!leader || leader->pgid == n->pgid)
+			continue;
+		if (leader->sid != n->sid) {
+			pr_err("%d of session %d can't be in the group of %d of session %d\n", n->pid, n->sid,
+			       leader->pid, leader->sid);
+			return -1;
+		}
+
+		n = add_helper(p, CABA_GROUP, leader);
+		n->sid = leader->sid;
+		n->pgid = leader->pid;
+	}
+
+	return 0;
+}
+
 int caba_plan(struct caba_forest *f)
 {
 	struct plan p = { .f = f };
@@ -366,17 +425,22 @@ int caba_plan(struct caba_forest *f)
 	}
 
 	p.by_pid = xmalloc(f->nr_tasks * sizeof(*p.by_pid));
+	p.by_pgid = xmalloc(f->nr_tasks * sizeof(*p.by_pgid));
 	p.sessions = xmalloc(f->nr_tasks * sizeof(*p.sessions));
-	if (!p.by_pid || !p.sessions)
+	if (!p.by_pid || !p.by_pgid || !p.sessions)
 		goto out;
 
 	if (check_births(&p) || collect_sessions(&p) || place_members(&p) || find_born_sids(&p))
 		goto out;
 
 	place_helpers(&p);
-	ret = share_files(&p);
+	if (share_files(&p) || keep_groups(&p))
+		goto out;
+
+	ret = 0;
 out:
 	xfree(p.by_pid);
+	xfree(p.by_pgid);
 	xfree(p.sessions);
 	return ret;
 }

@@ -177,6 +177,7 @@ int caba_collect(void)
 		n->data = item;
 		n->pid = b.pid;
 		n->sid = b.sid;
+		n->pgid = b.pgid;
 		n->zombie = item->pid->state == TASK_DEAD;
 		n->files_id = item->ids ? item->ids->files_id : 0;
 
@@ -273,7 +274,6 @@ static struct pstree_item *new_helper(pid_t pid, struct pstree_item *creator, pi
 	if (init_pstree_helper(helper))
 		return NULL;
 	list_add_tail(&helper->sibling, &creator->children);
-	rsti(helper)->caba.leaves = true;
 	return helper;
 }
 
@@ -309,18 +309,25 @@ static int add_node_item(struct caba_node *n)
 		item->parent = creator;
 		list_move_tail(&item->sibling, &creator->children);
 	} else {
-		if (n->kind == CABA_ANON)
+		if (!pid)
 			pid = get_helper_pid();
 		if (pid < 0)
 			return -1;
-		item = new_helper(pid, creator, n->sid, n->kind == CABA_SESSION ? n->sid : 0);
+		item = new_helper(pid, creator, n->sid, n->kind == CABA_SESSION ? n->sid : n->pgid);
 		if (!item)
 			return -1;
 		n->data = item;
-		rsti(item)->caba.heir = n->heir ? n->heir->data : NULL;
-		rsti(item)->caba.sibling = n->sibling;
-		pr_info("Helper %d of %d leaves all to %d (session %d)\n", pid, vpid(creator),
-			n->heir ? n->heir->pid : 0, n->sid);
+		if (n->kind == CABA_GROUP) {
+			rsti(creator)->caba.keeper = item;
+			rsti(item)->caba.keeps_group = true;
+			pr_info("Helper %d stays in the group of %d\n", pid, vpid(creator));
+		} else {
+			rsti(item)->caba.leaves = true;
+			rsti(item)->caba.heir = n->heir ? n->heir->data : NULL;
+			rsti(item)->caba.sibling = n->sibling;
+			pr_info("Helper %d of %d leaves all to %d (session %d)\n", pid, vpid(creator),
+				n->heir ? n->heir->pid : 0, n->sid);
+		}
 	}
 
 	item->born_sid = n->born_sid;
@@ -353,6 +360,7 @@ static int read_births(struct caba_forest *f)
 		n->data = item;
 		n->pid = vpid(item);
 		n->sid = item->sid;
+		n->pgid = item->pgid;
 
 		if (prepare_dummy_task_state(item))
 			return -1;
@@ -485,6 +493,7 @@ int caba_keep_helper(struct pstree_item *helper)
 	deputy = new_helper(get_helper_pid(), helper, helper->sid, 0);
 	if (!deputy)
 		return -1;
+	rsti(deputy)->caba.leaves = true;
 	rsti(deputy)->caba.heir = rsti(helper)->caba.heir;
 	deputy->ids = get_helper_ids(helper, share_files, vpid(deputy));
 	if (!deputy->ids)
@@ -504,6 +513,24 @@ int caba_keep_helper(struct pstree_item *helper)
 unsigned long caba_clone_flags(struct pstree_item *item)
 {
 	return rsti(item)->caba.sibling ? CLONE_PARENT : 0;
+}
+
+/* Somebody is in the group of this process, which is in another one itself */
+int caba_make_group(void)
+{
+	struct pstree_item *keeper = rsti(current)->caba.keeper;
+
+	if (!keeper)
+		return 0;
+
+	pr_info("Making group %d, which %d stays in\n", vpid(current), vpid(keeper));
+	if (setpgid(0, 0)) {
+		pr_perror("Can't make group %d", vpid(current));
+		return -1;
+	}
+	futex_set_and_wake(&rsti(current)->pgrp_set, 1);
+	futex_wait_until(&rsti(keeper)->pgrp_set, 1);
+	return 0;
 }
 
 bool caba_leaves(struct pstree_item *item)

@@ -15,13 +15,15 @@ enum caba_kind {
 	CABA_TASK,    /* a process from the image */
 	CABA_SESSION, /* stands for a session leader that has gone */
 	CABA_ANON,    /* only there to leave its children to their parent */
+	CABA_GROUP,   /* stays in the group that its creator made and left */
 };
 
 struct caba_node {
 	/* Known before */
 	enum caba_kind kind;
-	pid_t pid; /* 0 for CABA_ANON */
-	pid_t sid; /* the one at the end of the restore */
+	pid_t pid;  /* 0 for CABA_ANON and CABA_GROUP */
+	pid_t sid;  /* the one at the end of the restore */
+	pid_t pgid; /* the same, 0 when it is not known here */
 	bool zombie;
 	unsigned int files_id;	  /* file table, 0 when there is none */
 	struct caba_node *parent; /* real parent, NULL for the root */
@@ -48,8 +50,8 @@ struct caba_forest {
 	unsigned int nr;       /* with the helpers */
 };
 
-/* Room needed in the array of nodes: a session and an own helper for each */
-#define CABA_MAX_NODES(nr_tasks) (3 * (nr_tasks))
+/* Room needed in the array of nodes: a session, an own helper and a group for each */
+#define CABA_MAX_NODES(nr_tasks) (4 * (nr_tasks))
 
 extern int caba_plan(struct caba_forest *f);
 

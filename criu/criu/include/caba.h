@@ -20,6 +20,8 @@ struct rst_caba {
 	struct pstree_item *heir;   /* who gets the children when this one leaves */
 	bool leaves;		    /* a helper that exits before CR_STATE_RESTORE */
 	bool sibling;		    /* of its creator */
+	struct pstree_item *keeper; /* stays in the group of this one, which leaves it */
+	bool keeps_group;
 	struct caba_node *node;	    /* while planning */
 
 	/* Orders from the root task, while the helpers leave */
@@ -40,6 +42,7 @@ extern int caba_prepare_pstree(void);
 extern int caba_keep_helper(struct pstree_item *helper);
 extern unsigned long caba_clone_flags(struct pstree_item *item);
 extern bool caba_leaves(struct pstree_item *item);
+extern int caba_make_group(void);
 extern int caba_prepare_leaving(void);
 extern int caba_finish_forking(void);
 extern int caba_reparent(void);
