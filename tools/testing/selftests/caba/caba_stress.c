@@ -1833,6 +1833,10 @@ static void fail_forks(void)
 					bad += child != 0;
 				else if (WIFEXITED(child))
 					result = WEXITSTATUS(child);
+				else
+					snprintf(sh->what, sizeof(sh->what),
+						 "killed by signal %d",
+						 WTERMSIG(child));
 			}
 			if (bad) {
 				snprintf(sh->what, sizeof(sh->what),
@@ -1894,6 +1898,20 @@ static void clean_up(void)
 	remove_cgroup();
 }
 
+/*
+ * Where the kernel cannot write to a thread's area for restartable sequences it
+ * kills with SIGSEGV. After a fork that page is to be copied, and when that
+ * allocation is the one made to fail, the one who forks dies of it. So do
+ * without; the C library asks its tunables at the start of a program.
+ */
+static void without_rseq(char *argv[])
+{
+	if (getenv("GLIBC_TUNABLES"))
+		return;
+	setenv("GLIBC_TUNABLES", "glibc.pthread.rseq=0", 1);
+	execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char *argv[])
 {
 	static const struct option options[] = {
@@ -1912,6 +1930,7 @@ int main(int argc, char *argv[])
 	if (argc == 3 && !strcmp(argv[1], "--victim"))
 		return victim(argv[2]);
 
+	without_rseq(argv);
 	seed = time(NULL);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
