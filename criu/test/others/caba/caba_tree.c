@@ -722,6 +722,12 @@ static void kill_tree(int root)
 	waitpid(root, &status, 0);
 }
 
+/* Logs take a fifth of the time */
+static const char *log_level(void)
+{
+	return keep || verbose ? "-v4" : "-v1";
+}
+
 enum { SAME, REFUSED, LOST, WRONG, BROKEN, NR_RESULTS };
 static const char *result_name[] = { "same", "refused", "lost", "wrong", "broken" };
 
@@ -771,7 +777,7 @@ static int one_seed(unsigned int seed)
 		mkdir(img, 0700);
 
 		t = now();
-		ret = run((char *[]){ (char *)criu, "dump", "-D", img, "-o", "dump.log", "-v4", "-t", s_pid,
+		ret = run((char *[]){ (char *)criu, "dump", "-D", img, "-o", "dump.log", (char *)log_level(), "-t", s_pid,
 				      "--timeout", "600", NULL });
 		t_dump += now() - t;
 		if (ret) {
@@ -787,7 +793,7 @@ static int one_seed(unsigned int seed)
 		root = 0;
 
 		t = now();
-		ret = run((char *[]){ (char *)criu, "restore", "-D", img, "-o", "restore.log", "-v4", "-d", "--pidfile",
+		ret = run((char *[]){ (char *)criu, "restore", "-D", img, "-o", "restore.log", (char *)log_level(), "-d", "--pidfile",
 				      pidfile, NULL });
 		t_restore += now() - t;
 		if (ret) {
