@@ -354,6 +354,14 @@ static int scenario_tree(struct tree *t, const char *name)
 		STEP(3, CMD_FORK, 0), STEP(3, CMD_FORK, 0), STEP(2, CMD_FORK, 0), STEP(6, CMD_SETPGID, 3);
 		STEP(3, CMD_EXIT, 1), STEP(2, CMD_FORK, 0), STEP(7, CMD_SETPGID, 7), STEP(7, CMD_FORK, 0);
 		STEP(7, CMD_EXIT, 0);
+	} else if (!strcmp(name, "left-groups")) {
+		/* 3 and 4 make a group each, then join each other's; 5 and 6 stay where they were born */
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SETSID, 0), STEP(2, CMD_FORK, 0), STEP(2, CMD_FORK, 0);
+		STEP(3, CMD_SETPGID, 3), STEP(3, CMD_FORK, 0), STEP(4, CMD_SETPGID, 4), STEP(4, CMD_FORK, 0);
+		STEP(3, CMD_SETPGID, 4), STEP(4, CMD_SETPGID, 3), STEP(5, CMD_EXIT, 1), STEP(6, CMD_EXIT, 0);
+		/* 7 has left its group, which 8 is in, for the one of the session; and is a zombie */
+		STEP(2, CMD_FORK, 0), STEP(7, CMD_SETPGID, 7), STEP(7, CMD_FORK, 0), STEP(7, CMD_SETPGID, 2);
+		STEP(7, CMD_EXIT, 0);
 	} else if (!strcmp(name, "shared-files")) {
 		STEP(1, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1), STEP(2, CMD_FORK_FILES, 0);
 		STEP(3, CMD_FORK_FILES, 0), STEP(4, CMD_FORK_FILES, 0), STEP(4, CMD_EXIT, 1);
@@ -828,7 +836,7 @@ static void usage(void)
 	       "Levels: 1 fork, exit, wait, setsid; 2 also sub-reapers, set before they have children;\n"
 	       "        3 sub-reapers set and cleared at any time; 4 also setpgid\n"
 	       "Scenarios: tricky subreaper-before subreaper-after subreaper-reset orphan-chain\n"
-	       "           dead-leader setsid-after-fork zombies dead-group-leader shared-files\n"
+	       "           dead-leader setsid-after-fork zombies dead-group-leader left-groups shared-files\n"
 	       "           unshared-files (which can not be restored)\n");
 	exit(2);
 }
