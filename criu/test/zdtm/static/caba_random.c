@@ -61,7 +61,7 @@ int main(int argc, char *argv[])
 			if (!s.who)
 				continue;
 			s.op = SETPGID;
-			s.arg = s.who;
+			s.arg = rnd(2) ? s.who : pick(nr);
 		}
 
 		/* A leader can't do setsid or setpgid again */
