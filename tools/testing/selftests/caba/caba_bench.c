@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What births and deaths cost: nanoseconds of CLOCK_MONOTONIC for each.
+ * What births and deaths cost: nanoseconds of CLOCK_MONOTONIC for each, as mean
+ * and as median. What the kernel does now and then (timers, RCU callbacks) is
+ * in the mean only.
  *
  * It runs on any kernel, to compare one with CABA and one without. In a guest
  * whose clock counts instructions (qemu -icount shift=0,sleep=off) the figures
@@ -259,7 +261,7 @@ static void usage(FILE *out)
 	fprintf(out,
 		"Usage: caba_bench [--ops N] [--cabds N] [--levels M] [BENCHMARK]...\n"
 		"\n"
-		"Prints a line \"name ns_per_op\" for each benchmark, all if none is named:\n");
+		"Prints a line \"name mean_ns median_ns\" for each benchmark, all if none is named:\n");
 	for (i = 0; i < ARRAY_SIZE(benches); i++)
 		fprintf(out, "  %-10s %s (%ld ops)\n", benches[i].name,
 			benches[i].what, benches[i].ops);
@@ -272,19 +274,34 @@ static void usage(FILE *out)
 		nr_cabds, nr_levels);
 }
 
+static int compare(const void *a, const void *b)
+{
+	long long x = *(const long long *)a, y = *(const long long *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static void run(const struct bench *bench, long ops)
 {
-	long long sum = 0;
+	long long sum = 0, *each;
 	long i;
 
 	if (!ops)
 		ops = bench->ops;
+	each = malloc(ops * sizeof(*each));
+	if (!each)
+		die("malloc");
+	/* no page of it is to be new while something is measured */
+	memset(each, 1, ops * sizeof(*each));
 	for (i = 0; i < ops / 10 + 1; i++)
 		bench->once();
 	for (i = 0; i < ops; i++)
-		sum += bench->once();
-	printf("%s %.1f\n", bench->name, (double)sum / ops);
+		sum += each[i] = bench->once();
+	qsort(each, ops, sizeof(*each), compare);
+	printf("%s %.1f %.1f\n", bench->name, (double)sum / ops,
+	       (each[(ops - 1) / 2] + each[ops / 2]) / 2.0);
 	fflush(stdout);
+	free(each);
 }
 
 static long parse_number(const char *option, const char *arg)
