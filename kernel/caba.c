@@ -37,19 +37,14 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 
-/* What cannot be unless the tree is damaged; costs nothing in production. */
-#define CABA_WARN_ON(cond)	\
-	WARN_ON_ONCE(IS_ENABLED(CONFIG_DEBUG_CABA) && (cond))
-
-/* ->caba for those who hold tasklist_lock. */
-static struct task_struct *caba_locked(struct task_struct *p)
-{
-	return rcu_dereference_protected(p->caba,
-					 lockdep_is_held(&tasklist_lock));
-}
-
-/* Give all CABDs of @from to @to, in their order, after those @to has. */
-static void caba_hand_over(struct task_struct *from, struct task_struct *to)
+/**
+ * caba_hand_over - give all CABDs of a process to another one
+ * @from: leader of the thread group that has them
+ * @to: leader of the one that gets them, in their order, after its own
+ *
+ * Context: tasklist_lock held for writing.
+ */
+void caba_hand_over(struct task_struct *from, struct task_struct *to)
 {
 	struct task_struct *p;
 
@@ -99,44 +94,6 @@ void caba_exec(struct task_struct *leader, struct task_struct *tsk)
 	rcu_assign_pointer(tsk->caba, caba_locked(leader));
 	list_replace_init(&leader->cabd, &tsk->cabd);
 	caba_hand_over(leader, tsk);
-}
-
-/**
- * caba_exit - a thread exits
- * @tsk: the thread
- * @group_dead: no thread of its process is left alive
- *
- * The death of a thread changes nothing. When the last one dies the CABDs go
- * to the process's own CABA. That one is alive: had it died before, it would
- * have handed this process up.
- *
- * Called first of all in exit_notify(), so whoever learns of the death by
- * wait(), SIGCHLD or a pidfd sees the new tree. A pid namespace's init hands
- * over before it drops the lock to wait for its children, unless other
- * threads of it are still dying: then the last one does.
- *
- * Context: tasklist_lock held for writing.
- */
-void caba_exit(struct task_struct *tsk, bool group_dead)
-{
-	struct task_struct *leader = tsk->group_leader;
-
-	lockdep_assert_held_write(&tasklist_lock);
-	if (group_dead && !list_empty(&leader->cabds))
-		caba_hand_over(leader, caba_locked(leader));
-}
-
-/**
- * caba_release - a process is unhashed
- * @p: leader of the thread group, being reaped
- *
- * Context: tasklist_lock held for writing.
- */
-void caba_release(struct task_struct *p)
-{
-	lockdep_assert_held_write(&tasklist_lock);
-	CABA_WARN_ON(!list_empty(&p->cabds));
-	list_del_init(&p->cabd);
 }
 
 /**

@@ -2,9 +2,12 @@
 #ifndef _LINUX_CABA_H
 #define _LINUX_CABA_H
 
+#include <linux/bug.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/types.h>
 
 struct pid;
@@ -13,9 +16,25 @@ struct pid;
  * Closest Alive Born Ancestor: see kernel/caba.c.
  *
  * One call for each event in the life of a task. All but caba_init() and
- * caba_tgid() are called with tasklist_lock held for writing.
+ * caba_tgid() are called with tasklist_lock held for writing. What is inline
+ * is so because each exit passes it.
  */
 #ifdef CONFIG_CABA
+void caba_hand_over(struct task_struct *from, struct task_struct *to);
+void caba_fork(struct task_struct *p, u64 clone_flags);
+void caba_exec(struct task_struct *leader, struct task_struct *tsk);
+
+/* What cannot be unless the tree is damaged; costs nothing in production. */
+#define CABA_WARN_ON(cond)	\
+	WARN_ON_ONCE(IS_ENABLED(CONFIG_DEBUG_CABA) && (cond))
+
+/* ->caba for those who hold tasklist_lock. */
+static inline struct task_struct *caba_locked(struct task_struct *p)
+{
+	return rcu_dereference_protected(p->caba,
+					 lockdep_is_held(&tasklist_lock));
+}
+
 /**
  * caba_init - a task has been duplicated
  * @p: the new task: a process, a thread or an idle task
@@ -32,10 +51,44 @@ static inline void caba_init(struct task_struct *p)
 	INIT_LIST_HEAD(&p->cabd);
 }
 
-void caba_fork(struct task_struct *p, u64 clone_flags);
-void caba_exec(struct task_struct *leader, struct task_struct *tsk);
-void caba_exit(struct task_struct *tsk, bool group_dead);
-void caba_release(struct task_struct *p);
+/**
+ * caba_exit - a thread exits
+ * @tsk: the thread
+ * @group_dead: no thread of its process is left alive
+ *
+ * The death of a thread changes nothing. When the last one dies the CABDs go
+ * to the process's own CABA. That one is alive: had it died before, it would
+ * have handed this process up.
+ *
+ * Called first of all in exit_notify(), so whoever learns of the death by
+ * wait(), SIGCHLD or a pidfd sees the new tree. A pid namespace's init hands
+ * over before it drops the lock to wait for its children, unless other
+ * threads of it are still dying: then the last one does.
+ *
+ * Context: tasklist_lock held for writing.
+ */
+static inline void caba_exit(struct task_struct *tsk, bool group_dead)
+{
+	struct task_struct *leader = tsk->group_leader;
+
+	lockdep_assert_held_write(&tasklist_lock);
+	if (group_dead && !list_empty(&leader->cabds))
+		caba_hand_over(leader, caba_locked(leader));
+}
+
+/**
+ * caba_release - a process is unhashed
+ * @p: leader of the thread group, being reaped
+ *
+ * Context: tasklist_lock held for writing.
+ */
+static inline void caba_release(struct task_struct *p)
+{
+	lockdep_assert_held_write(&tasklist_lock);
+	CABA_WARN_ON(!list_empty(&p->cabds));
+	list_del_init(&p->cabd);
+}
+
 struct pid *caba_tgid(struct task_struct *p);
 #else
 static inline void caba_init(struct task_struct *p)
