@@ -12,6 +12,7 @@
  * the pids, in the initial namespace, of those concerned.
  */
 
+#include <linux/caba.h>
 #include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/list.h>
@@ -37,12 +38,6 @@ static int violation(struct caba_check *c, const char *what,
 	return -1;
 }
 
-static struct task_struct *caba_of(struct task_struct *p)
-{
-	return rcu_dereference_protected(p->caba,
-					 lockdep_is_held(&tasklist_lock));
-}
-
 static bool in_tree(struct task_struct *p)
 {
 	return p == &init_task || (thread_group_leader(p) && pid_alive(p));
@@ -63,7 +58,7 @@ static int check_threads(struct caba_check *c, struct task_struct *g)
 		if (!list_empty(&t->cabd))
 			return violation(c, "a thread is on a list", t, g);
 		/* A leader replaced by exec keeps its pointer for readers. */
-		if (t->exit_state != EXIT_DEAD && caba_of(t))
+		if (t->exit_state != EXIT_DEAD && caba_locked(t))
 			return violation(c, "a thread has a CABA", t, g);
 	}
 	if (dead && !list_empty(&g->cabds))
@@ -75,7 +70,7 @@ static int check_threads(struct caba_check *c, struct task_struct *g)
 
 static int check_process(struct caba_check *c, struct task_struct *g)
 {
-	struct task_struct *caba = caba_of(g);
+	struct task_struct *caba = caba_locked(g);
 
 	if (!caba)
 		return violation(c, "a process has no CABA", g, NULL);
@@ -103,12 +98,12 @@ static int check_edges(struct caba_check *c, unsigned int processes)
 			if (g == &init_task)
 				goto out;
 			next = g->cabd.next;
-			g = caba_of(g);
+			g = caba_locked(g);
 		}
 		p = list_entry(next, struct task_struct, cabd);
 		if (!in_tree(p))
 			return violation(c, "a CABD is no process", p, g);
-		if (caba_of(p) != g)
+		if (caba_locked(p) != g)
 			return violation(c, "a CABD has another CABA", p, g);
 		if (++met > processes)
 			return violation(c, "more CABDs than processes", p, g);
@@ -127,7 +122,7 @@ static unsigned int check_tree(struct caba_check *c)
 	struct task_struct *g;
 
 	read_lock(&tasklist_lock);
-	if (caba_of(&init_task) || !list_empty(&init_task.cabd)) {
+	if (caba_locked(&init_task) || !list_empty(&init_task.cabd)) {
 		violation(c, "init_task has a CABA", &init_task, NULL);
 		goto out;
 	}

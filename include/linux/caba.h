@@ -16,8 +16,9 @@ struct pid;
  * Closest Alive Born Ancestor: see kernel/caba.c.
  *
  * One call for each event in the life of a task. All but caba_init() and
- * caba_tgid() are called with tasklist_lock held for writing. What is inline
- * is so because each exit passes it.
+ * caba_tgid() are called with tasklist_lock held for writing. What each fork
+ * or exit passes is inline, but for caba_fork(): copy_process() has no register
+ * left for it and would get slower.
  */
 #ifdef CONFIG_CABA
 void caba_hand_over(struct task_struct *from, struct task_struct *to);
