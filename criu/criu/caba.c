@@ -67,7 +67,8 @@ static int parse_births(pid_t pid, struct births *b)
 	char *str;
 	int nr = 0;
 
-	f.fd = open_proc(pid, "status");
+	/* Not by its own folder, which would be kept open: all are read in turn */
+	f.fd = open_proc(PROC_GEN, "%d/status", pid);
 	if (f.fd < 0)
 		return -1;
 	if (bfdopenr(&f))
@@ -354,18 +355,13 @@ static int read_births(struct caba_forest *f)
 	unsigned int i = 0;
 
 	for_each_pstree_item(item) {
-		int state = item->pid->state;
-
 		n = &f->nodes[i++];
 		n->data = item;
 		n->pid = vpid(item);
 		n->sid = item->sid;
 		n->pgid = item->pgid;
 
-		if (prepare_dummy_task_state(item))
-			return -1;
-		n->zombie = item->pid->state == TASK_DEAD;
-		item->pid->state = state;
+		n->zombie = rsti(item)->caba.zombie;
 		/* An older dump may have left some in this directory */
 		if (n->zombie)
 			item->ids = NULL;
@@ -508,6 +504,16 @@ int caba_keep_helper(struct pstree_item *helper)
 		item->parent = deputy;
 	list_splice(&children, &deputy->children);
 	return 0;
+}
+
+/* The plan has believed pstree.img, but this one is read from core-*.img, when it is forked */
+int caba_check_state(struct pstree_item *item, int state)
+{
+	if (!caba_planned || rsti(item)->caba.zombie == (state == TASK_DEAD))
+		return 0;
+
+	pr_err("%d is %s zombie, unlike in pstree.img\n", vpid(item), rsti(item)->caba.zombie ? "no" : "a");
+	return -1;
 }
 
 unsigned long caba_clone_flags(struct pstree_item *item)

@@ -15,6 +15,7 @@ struct pstree_item;
 struct rst_caba {
 	bool known; /* was in the image: */
 	pid_t pid;
+	bool zombie;
 
 	struct pstree_item *parent; /* once all who leave have left */
 	struct pstree_item *heir;   /* who gets the children when this one leaves */
@@ -40,6 +41,7 @@ extern int caba_collect(void);
 extern bool caba_planned;
 extern int caba_prepare_pstree(void);
 extern int caba_keep_helper(struct pstree_item *helper);
+extern int caba_check_state(struct pstree_item *item, int state);
 extern unsigned long caba_clone_flags(struct pstree_item *item);
 extern bool caba_leaves(struct pstree_item *item);
 extern int caba_make_group(void);

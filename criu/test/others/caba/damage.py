@@ -54,10 +54,15 @@ def foreign_session(entries):
     last(entries)['ppid'] = entries[0]['pid']
 
 
+def zombie(entries):
+    last(entries)['zombie'] = True
+
+
 KINDS = {
     'nowhere': nowhere, 'missing': missing, 'itself': itself,
     'cycle': cycle, 'twice': twice, 'own-parent': own_parent,
     'no-ancestor': no_ancestor, 'foreign-session': foreign_session,
+    'zombie': zombie,
     'truncated-inside': None, 'truncated-header': None, 'empty': None,
 }
 
