@@ -36,9 +36,10 @@ run:
 	@scripts/setup run
 	@scripts/demo --base $(BASE)
 
+# PARTS= some of them, see scripts/check --help
 check:
 	@scripts/setup run check
-	@scripts/check --base $(BASE)
+	@scripts/check --base $(BASE) $(PARTS)
 
 # DEPTH=--quick or --boot: without other architectures and configurations
 check-series:
