@@ -10,7 +10,7 @@ T	?= 2h
 
 help:
 	@echo 'make run             build the CABA kernel, boot it, show what it keeps'
-	@echo 'make check           every test of the kernel side (about 45 minutes the first time)'
+	@echo 'make check           every test of the kernel side (35 to 45 minutes the first time)'
 	@echo
 	@echo 'make series          the mailable series in build/$$(BASE)/series/'
 	@echo 'make apply LINUX=/path/to/tree    lay the series over a kernel tree of your own'
