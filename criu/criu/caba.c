@@ -67,8 +67,7 @@ static int parse_births(pid_t pid, struct births *b)
 	char *str;
 	int nr = 0;
 
-	/* Not by its own folder, which would be kept open: all are read in turn */
-	f.fd = open_proc(PROC_GEN, "%d/status", pid);
+	f.fd = open_proc(pid, "status");
 	if (f.fd < 0)
 		return -1;
 	if (bfdopenr(&f))
