@@ -17,8 +17,7 @@
  *    which fork can fail, and unlinked where it is unhashed.
  *  - A process that dies hands its CABDs up before anyone is told of its
  *    death, and nobody can be born below it any more: its threads are all
- *    past the point where they could fork, and CLONE_PARENT takes the
- *    creator's CABA, which the same lock keeps current.
+ *    past the point where they could fork.
  *  - So on every list stand hashed processes only, and the ->caba of a hashed
  *    process points to a hashed one. Whoever finds a leader by its TGID under
  *    RCU may follow ->caba: its target is unhashed later, hence freed only
@@ -57,22 +56,19 @@ void caba_hand_over(struct task_struct *from, struct task_struct *to)
 /**
  * caba_fork - a process is born
  * @p: leader of the new thread group
- * @clone_flags: how it was made; with CLONE_PARENT it is a sibling of its
- *		 creator and gets the creator's own CABA
  *
- * The creator is current. It is alive, so its process has not handed its
- * CABDs up yet.
+ * Its CABA is the process of current, which creates it, also with CLONE_PARENT:
+ * as its session, which comes from current, too. So the leader of a session, if
+ * it lives, is on the line of births of each member. The creator is alive, so
+ * its process has not handed its CABDs up yet.
  *
  * Context: tasklist_lock held for writing, before @p's TGID is attached.
  */
-void caba_fork(struct task_struct *p, u64 clone_flags)
+void caba_fork(struct task_struct *p)
 {
 	struct task_struct *caba = current->group_leader;
 
 	lockdep_assert_held_write(&tasklist_lock);
-	if (clone_flags & CLONE_PARENT)
-		caba = caba_locked(caba);
-
 	rcu_assign_pointer(p->caba, caba);
 	list_add_tail(&p->cabd, &caba->cabds);
 }

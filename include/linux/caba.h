@@ -22,7 +22,7 @@ struct pid;
  */
 #ifdef CONFIG_CABA
 void caba_hand_over(struct task_struct *from, struct task_struct *to);
-void caba_fork(struct task_struct *p, u64 clone_flags);
+void caba_fork(struct task_struct *p);
 void caba_exec(struct task_struct *leader, struct task_struct *tsk);
 
 /* What cannot be unless the tree is damaged; costs nothing in production. */
@@ -96,7 +96,7 @@ static inline void caba_init(struct task_struct *p)
 {
 }
 
-static inline void caba_fork(struct task_struct *p, u64 clone_flags)
+static inline void caba_fork(struct task_struct *p)
 {
 }
 
