@@ -1406,7 +1406,7 @@ static struct thread *give_birth(struct thread *t, int flags)
 	if (!p->ns)
 		difference("more namespaces than the model can hold");
 	p->parent = flags & CLONE_PARENT ? t->proc->parent : t->proc;
-	p->caba = flags & CLONE_PARENT ? t->proc->caba : t->proc;
+	p->caba = t->proc;
 	p->ignores = t->proc->ignores;
 	child = new_thread(p);
 	if (!child)

@@ -1457,21 +1457,21 @@ TEST_F(caba, exec_of_threads_may_be_repeated)
  * CLONE_PARENT, vfork, CLONE_VM
  */
 
-/* B makes a sibling, C: it is A's as B is, and stays when B dies. */
-TEST_F(caba, clone_parent_gives_the_creators_own_caba)
+/* B makes a sibling, C: the parent of both is A, but B has made C. */
+TEST_F(caba, clone_parent_gives_the_creator)
 {
 	BIRTH(S, A);
 	BIRTH(A, B);
 	BIRTH_FLAGS(B, C, CLONE_PARENT);
 	EXPECT_PPID(C, A);
-	EXPECT_CABA(C, A);
+	EXPECT_CABA(C, B);
 	DIE(B);
 	EXPECT_CABA(C, A);
 	DIE(A);
 	EXPECT_CABA(C, S);
 }
 
-/* B's parent is the test by now, its CABA is A: that is what C gets. */
+/* B's parent is the test by now, and so is C's; C's CABA is B all the same. */
 TEST_F(caba, clone_parent_after_reparenting_gives_no_reaper)
 {
 	BIRTH(S, A);
@@ -1481,7 +1481,7 @@ TEST_F(caba, clone_parent_after_reparenting_gives_no_reaper)
 	BIRTH_FLAGS(B, C, CLONE_PARENT);
 	EXPECT_PPID(C, TESTER);
 	EXPECT_CABA(B, A);
-	EXPECT_CABA(C, A);
+	EXPECT_CABA(C, B);
 	DIE(B);
 	EXPECT_CABA(C, A);
 	DIE(A);
@@ -1489,7 +1489,7 @@ TEST_F(caba, clone_parent_after_reparenting_gives_no_reaper)
 }
 
 /* It is B's thread T that makes C, once with and once without a leader. */
-TEST_F(caba, clone_parent_by_a_thread_gives_its_processs_caba)
+TEST_F(caba, clone_parent_by_a_thread_gives_its_process)
 {
 	BIRTH(S, A);
 	BIRTH(A, P);
@@ -1497,21 +1497,42 @@ TEST_F(caba, clone_parent_by_a_thread_gives_its_processs_caba)
 	THREAD(B, T);
 	BIRTH_FLAGS(T, C, CLONE_PARENT);
 	EXPECT_PPID(C, P);
-	EXPECT_CABA(C, P);
+	EXPECT_CABA(C, B);
 	DIE(P);
 	END_THREAD(B);
 	BIRTH_FLAGS(T, D, CLONE_PARENT);
 	EXPECT_PPID(D, TESTER);
-	EXPECT_CABA(D, A);
-	EXPECT_CABA(C, A);
+	EXPECT_CABA(D, B);
+	EXPECT_CABA(C, B);
 	/* and a thread that is the leader now */
 	DO(T, OP_EXEC, 0);
 	BIRTH_FLAGS(T, E, CLONE_PARENT);
+	EXPECT_CABA(E, B);
+	DIE(T);
+	EXPECT_CABA(C, A);
+	EXPECT_CABA(D, A);
 	EXPECT_CABA(E, A);
-	DIE(A);
-	EXPECT_CABA(C, S);
-	EXPECT_CABA(D, S);
-	EXPECT_CABA(E, S);
+}
+
+/*
+ * B leads a session, which C and D have from it, whoever is their parent: so
+ * B is on the line of both.
+ */
+TEST_F(caba, clone_parent_keeps_the_sessions_leader_on_the_line)
+{
+	BIRTH(S, A);
+	BIRTH(A, B);
+	DO(B, OP_SETSID, 0);
+	BIRTH_FLAGS(B, C, CLONE_PARENT);
+	BIRTH_FLAGS(C, D, CLONE_PARENT);
+	EXPECT_PPID(C, A);
+	EXPECT_PPID(D, A);
+	EXPECT_EQ(actors[B].pid, number_at(S, C, "NSsid:"));
+	EXPECT_EQ(actors[B].pid, number_at(S, D, "NSsid:"));
+	EXPECT_CABA(D, C);
+	EXPECT_CABA(C, B);
+	DIE(C);
+	EXPECT_CABA(D, B);
 }
 
 /* As with vfork(): A is suspended, but is B's CABA. */
@@ -1727,8 +1748,8 @@ TEST_F(caba, a_caba_may_be_several_namespaces_up)
 	EXPECT_NO_CABA_AT(J, C);
 }
 
-/* A would fork into I's namespace, but makes a sibling: that one is P's. */
-TEST_F(caba, clone_parent_into_a_namespace_gives_the_creators_caba)
+/* A makes a sibling in I's namespace: its CABA is A, which is outside. */
+TEST_F(caba, clone_parent_into_a_namespace_gives_the_creator)
 {
 	if (!self->root)
 		SKIP(return, NOT_ROOT);
@@ -1741,7 +1762,7 @@ TEST_F(caba, clone_parent_into_a_namespace_gives_the_creators_caba)
 	DO(A, OP_SETNS, actors[I].pid);
 	BIRTH_FLAGS(A, B, CLONE_PARENT);
 	EXPECT_PPID(B, TESTER);
-	EXPECT_CABA(B, P);
+	EXPECT_CABA(B, A);
 	EXPECT_NO_CABA_AT(I, B);
 	DIE(A);
 	EXPECT_CABA(B, P);
