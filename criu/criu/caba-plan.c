@@ -183,14 +183,12 @@ static int collect_sessions(struct plan *p)
 /*
  * The members of a session whose leader is dead are put under somebody who
  * does setsid() for them: the leader itself when it is a zombie, or a helper
- * with its pid. It stands below their closest common ancestor.
- *
- * A leader that lives is above its members, unless they, or who they descend
- * from, were created with CLONE_PARENT: then it has to do that once more.
+ * with its pid. It stands below their closest common ancestor. A leader that
+ * lives is above its members.
  */
 static int place_members(struct plan *p)
 {
-	struct caba_node *root = p->f->nodes, *top, *n, *m;
+	struct caba_node *top, *n, *m;
 	struct session *s;
 	unsigned int i;
 
@@ -214,7 +212,7 @@ static int place_members(struct plan *p)
 	for (i = 1; i < p->f->nr_tasks; i++) {
 		n = &p->f->nodes[i];
 		s = session_by_sid(p, n->sid);
-		if (s->above_root || n == s->leader || s->leader == root)
+		if (s->above_root || n == s->leader || (s->leader->kind == CABA_TASK && !s->leader->zombie))
 			continue;
 
 		/* Who of the line from the top down to @n stands below the leader? */
@@ -288,7 +286,6 @@ static void place_helpers(struct plan *p)
 
 	for (i = 1; i < p->f->nr_tasks; i++) {
 		struct caba_node *from;
-		bool sibling;
 		pid_t sid;
 
 		n = &p->f->nodes[i];
@@ -309,17 +306,13 @@ static void place_helpers(struct plan *p)
 		if (sid == -1)
 			sid = from->sid;
 
-		/* Not a descendant of a leader that lives, so its helper is not either */
-		sibling = from->kind == CABA_TASK && !from->zombie && from != n->caba;
-
 		for (h = from->helpers; h; h = h->next)
-			if (h->heir == n->parent && h->sid == sid && h->sibling == sibling)
+			if (h->heir == n->parent && h->sid == sid)
 				break;
 		if (!h) {
 			h = add_helper(p, CABA_ANON, from);
 			h->heir = n->parent;
 			h->sid = sid;
-			h->sibling = sibling;
 			h->next = from->helpers;
 			from->helpers = h;
 		}
@@ -418,7 +411,10 @@ int caba_plan(struct caba_forest *f)
 
 		n->creator = n->caba;
 		n->heir = n->helpers = n->next = NULL;
-		n->share_files = false;
+		n->sibling = n->share_files = n->in_group = false;
+		n->group = NULL;
+		n->events = NULL;
+		n->nr_events = 0;
 		n->born_sid = -1;
 		n->walked = -1;
 		n->depth = 0;
@@ -443,4 +439,25 @@ out:
 	xfree(p.by_pgid);
 	xfree(p.sessions);
 	return ret;
+}
+
+void caba_free_plan(struct caba_forest *f)
+{
+	xfree(f->events);
+	f->events = NULL;
+	f->nr_events = 0;
+}
+
+pid_t caba_pid_in(const struct caba_node *n, const struct caba_ns *ns)
+{
+	unsigned int level = ns ? ns->level : 0;
+	const struct caba_ns *own = n->ns;
+
+	while (own && own->level > level)
+		own = own->parent;
+	if (ns && own && own != ns)
+		return 0;
+	if (!n->pids.nr)
+		return level ? 0 : n->pid;
+	return level < n->pids.nr ? n->pids.at[level] : 0;
 }

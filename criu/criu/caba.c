@@ -103,9 +103,14 @@ static unsigned int nr_items(void)
 	return nr;
 }
 
+/* Those of the helpers, few as a rule, are for the planner to fill in */
 static struct caba_node *alloc_nodes(unsigned int nr)
 {
-	return xzalloc(CABA_MAX_NODES(nr) * sizeof(struct caba_node));
+	struct caba_node *nodes = xmalloc(CABA_MAX_NODES(nr) * sizeof(*nodes));
+
+	if (nodes)
+		memset(nodes, 0, nr * sizeof(*nodes));
+	return nodes;
 }
 
 /*
@@ -229,6 +234,7 @@ int caba_collect(void)
 
 	ret = 0;
 out:
+	caba_free_plan(&f);
 	xfree(nodes);
 	xfree(by_real);
 	xfree(caba);
@@ -455,6 +461,7 @@ int caba_prepare_pstree(void)
 	caba_planned = true;
 	ret = 0;
 out:
+	caba_free_plan(&f);
 	xfree(f.nodes);
 	return ret;
 }

@@ -12,30 +12,63 @@
  * processes, the root being the first one; caba_plan() works out the rest.
  */
 enum caba_kind {
-	CABA_TASK,    /* a process from the image */
-	CABA_SESSION, /* stands for a session leader that has gone */
-	CABA_ANON,    /* only there to leave its children to their parent */
-	CABA_GROUP,   /* stays in the group that its creator made and left */
+	CABA_TASK,	 /* a process from the image */
+	CABA_SESSION,	 /* stands for a session leader that has gone */
+	CABA_ANON,	 /* only there to leave its children to their parent */
+	CABA_GROUP,	 /* stays in the group that its creator made and left */
+	CABA_DEAD_GROUP, /* stands for a group leader that has gone, where not all members can make it */
+	CABA_OUTSIDE,	 /* no process: who puts others into the tree's namespaces from outside */
+};
+
+/*
+ * A pid namespace. The one of the root comes first, and parents before who
+ * is below. Who has 1 as its last number is the init.
+ */
+struct caba_ns {
+	struct caba_ns *parent; /* NULL for the one of the root */
+	void *data;		/* of the caller */
+
+	/* Planned */
+	unsigned int level;	/* 0 for the one of the root */
+	struct caba_node *init; /* NULL in the one of the root if that is not the init */
+};
+
+/*
+ * A pid, sid or pgid in each namespace, from the root's down to that of the
+ * process that has it or, if that is gone, as far as is known. Both 0 where
+ * there is only the one in the root's namespace.
+ */
+struct caba_nums {
+	unsigned int nr;
+	const pid_t *at;
 };
 
 struct caba_node {
 	/* Known before */
 	enum caba_kind kind;
-	pid_t pid;  /* 0 for CABA_ANON and CABA_GROUP */
+	pid_t pid;  /* 0 for CABA_ANON and CABA_GROUP; these three in the root's namespace */
 	pid_t sid;  /* the one at the end of the restore */
 	pid_t pgid; /* the same, 0 when it is not known here */
 	bool zombie;
 	unsigned int files_id;	  /* file table, 0 when there is none */
 	struct caba_node *parent; /* real parent, NULL for the root */
-	struct caba_node *caba;	  /* closest alive born ancestor, NULL for the root */
+	struct caba_node *caba;	  /* closest alive born ancestor, NULL for the root and from outside */
+	struct caba_ns *ns;	  /* NULL for the one of the root */
+	struct caba_nums pids;	  /* of a helper: none means any free ones, at each level of its ns */
+	struct caba_nums sids;	  /* without those that are 0, as the leader is above */
+	struct caba_nums pgids;	  /* the same */
 	void *data;		  /* of the caller */
 
 	/* Planned */
 	struct caba_node *creator; /* who forks it */
 	struct caba_node *heir;	   /* who gets the children of a helper that exits */
+	struct caba_node *group;   /* who leads or makes pgid, if that is in the plan */
 	pid_t born_sid;		   /* of a leader: session it is born into, -1 for any */
 	bool sibling;		   /* of its creator: forked with CLONE_PARENT */
 	bool share_files;	   /* has the file table of its creator */
+	bool in_group;		   /* its group is hidden from it, and its events bring it there */
+	struct caba_event *events; /* what it has to do, one after the other */
+	unsigned int nr_events;
 
 	/* Scratch */
 	struct caba_node *helpers; /* CABA_ANON ones forked by this node */
@@ -44,15 +77,54 @@ struct caba_node {
 	int depth;
 };
 
+/*
+ * What a process does while the tree is made. There is one order for all of
+ * it, in which nothing comes before what it needs.
+ */
+enum caba_act {
+	CABA_FORK,	 /* who is born: node, by setns() where it has another ns and is not its init */
+	CABA_SETSID,	 /* by itself */
+	CABA_MAKE_GROUP, /* by itself: setpgid(0, 0) */
+	CABA_JOIN_GROUP, /* by itself: setpgid(0, group) */
+	CABA_MOVE,	 /* node, which is a child of the actor: setpgid(node, group) */
+};
+
+struct caba_event {
+	enum caba_act act;
+	struct caba_node *actor;
+	struct caba_node *node;
+	pid_t pgid;		 /* in the root's namespace */
+	struct caba_node *group; /* who leads it, NULL if it is above the root */
+
+	/* Others who have to be that far before: @done of their events */
+	struct caba_wait {
+		struct caba_node *node;
+		unsigned int done;
+	} waits[2];
+	bool awaited; /* somebody waits for this one */
+};
+
 struct caba_forest {
 	struct caba_node *nodes;
 	unsigned int nr_tasks; /* given */
 	unsigned int nr;       /* with the helpers */
+	struct caba_ns *ns;    /* given; NULL if there is only the one of the root */
+	unsigned int nr_ns;    /* given */
+	bool from_outside;     /* given: who has no CABA can be put in from outside */
+	struct caba_event *events; /* those of all, each process's together */
+	unsigned int nr_events;
 };
 
-/* Room needed in the array of nodes: a session, an own helper and a group for each */
-#define CABA_MAX_NODES(nr_tasks) (4 * (nr_tasks))
+/*
+ * Room needed in the array of nodes: for each task a session, a group, and
+ * its own helpers
+ */
+#define CABA_MAX_NODES(nr_tasks) (10 * (nr_tasks) + 1)
 
 extern int caba_plan(struct caba_forest *f);
+extern void caba_free_plan(struct caba_forest *f);
+
+/* The number of @n in a namespace, 0 where it has none. Helpers need to have got theirs. */
+extern pid_t caba_pid_in(const struct caba_node *n, const struct caba_ns *ns);
 
 #endif /* __CR_CABA_PLAN_H__ */

@@ -180,7 +180,6 @@ static void random_history(struct kernel *k, int max_tasks)
 			if (p != 1) {
 				/* CLONE_PARENT */
 				k->p[c].parent = k->p[p].parent;
-				k->p[c].caba = k->p[p].caba;
 			} else {
 				/* setns from outside, its parent has exited, setsid */
 				k->p[c].caba = 0;
@@ -250,10 +249,6 @@ static int create(struct kernel *k, struct caba_forest *f, struct caba_node *n)
 			if (c->creator != n || before_setsid(c) == pass)
 				continue;
 			k_fork(k, n->pid, c->pid);
-			if (c->sibling) {
-				k->p[c->pid].parent = k->p[n->pid].parent;
-				k->p[c->pid].caba = k->p[n->pid].caba;
-			}
 			if (create(k, f, c))
 				return -1;
 		}
@@ -266,8 +261,7 @@ static int depth(struct caba_node *n)
 	int d = 0;
 
 	for (; n->creator; n = n->creator)
-		if (!n->sibling)
-			d++;
+		d++;
 	return d;
 }
 
