@@ -5,8 +5,8 @@ BASE	?= 6.12
 PROFILE	?= default
 T	?= 2h
 
-.PHONY: help setup run check check-series check-criu check-mutants soak \
-	series apply unapply bench shell deb criu clean
+.PHONY: help setup run check check-kernel check-series check-criu bench soak \
+	series apply unapply shell deb criu clean
 
 help:
 	@echo 'make run             build the CABA kernel, boot it, show what it keeps'
@@ -24,40 +24,44 @@ help:
 	@echo 'make check-criu      random trees (N= of each level) and zdtm, CRIU as it is beside ours'
 	@echo 'make check-mutants   break the kernel on purpose; the tests must see it'
 	@echo 'make soak T=2h       fuzz and stress on the debug kernel'
+	@echo 'make check-X         any other check, or some PARTS=: checks/run --help lists them'
 	@echo 'make setup           only install the packages that are missing'
 	@echo 'make clean           delete build/'
 	@echo
 	@echo 'BASE=6.12 (default), 6.1 or 7.2 chooses the kernel. vm/run --help: any command in the guest.'
 
 setup:
-	@scripts/setup run check
+	@scripts/setup run check-kernel check-others
 
 run:
 	@scripts/setup run
 	@scripts/demo --base $(BASE)
 
-# PARTS= some of them, see scripts/check --help
-check:
-	@scripts/setup run check
-	@scripts/check --base $(BASE) $(PARTS)
+# make check-X runs checks/X. PARTS= some of its parts, see checks/run X --help
+check: check-kernel
+
+check-kernel:
+	@scripts/setup run $@ check-others
+	@checks/run kernel --base $(BASE) $(PARTS)
 
 # DEPTH=--quick or --boot: without other architectures and configurations
 check-series:
-	@scripts/setup run check $(if $(DEPTH),,series)
-	@scripts/check-series $(DEPTH)
+	@scripts/setup run check-kernel $(if $(DEPTH),,$@)
+	@checks/run series $(DEPTH)
 
-# PARTS= some of them, see scripts/check-criu --help
 check-criu:
-	@scripts/setup run criu
-	@scripts/check-criu $(PARTS)
+	@scripts/setup run criu $@
+	@checks/run criu $(PARTS)
 
-check-mutants:
-	@scripts/setup run check
-	@scripts/check-mutants
+check-%:
+	@scripts/setup run $@
+	@checks/run $* --base $(BASE) $(PARTS)
+
+bench: check-bench
 
 soak:
 	@scripts/setup run
-	@scripts/soak $(T)
+	@checks/run soak --base $(BASE) $(T)
 
 series:
 	@scripts/setup run
@@ -67,10 +71,6 @@ series:
 apply unapply:
 	@test -n "$(LINUX)" || { echo 'make $@: which tree? make $@ LINUX=/path/to/kernel/source' >&2; exit 2; }
 	@scripts/lay $@ $(LINUX)
-
-bench:
-	@scripts/setup run
-	@scripts/bench --base $(BASE)
 
 shell:
 	@scripts/setup run

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034,SC2154
+# CRIU with the series beside CRIU as it is, on the CABA kernel
+# A tree passes when it comes back as it was with the series; what CRIU as it is
+# makes of it is only shown.
+criu=$build/criu
+logs=$criu/check
+: "${VM:=}"	# options for vm/run, like "--smp 1" or "--kernel FILE"
+: "${WHICH:=stock caba}"	# "caba" leaves CRIU as it is out of scenarios, levels and zdtm, "stock" the series
+
+# --- on the host ------------------------------------------------------------
+
+prepare() {
+	mkdir -p "$criu/bin"
+	scripts/criu build &&
+	# There is less to dump of a static one
+	gcc -O2 -Wall -static -o "$criu/bin/caba_tree" criu/test/others/caba/caba_tree.c
+}
+
+# Runs guest() of this part there, with all settings; its lines are in $logs/PART
+in_guest() {	# TIMEOUT [ARG...]
+	local timeout=$1 ret=0 name settings=()
+	shift
+	while IFS=: read -r name _; do settings+=("$name=${!name}"); done < <(settings_of checks/criu/common.sh "checks/criu/$part")
+	say "$part: in the guest"
+	# shellcheck disable=SC2086 # a list of options
+	vm/run --mem 3072 --timeout "$timeout" $VM -- env BUILD="$build" "${settings[@]}" \
+		"$top/checks/run" --in-guest criu "$part" "$@" > "$logs/$part" 2> "$logs/$part.err" || ret=$?
+	[ $ret = 0 ] || { tail -5 "$logs/$part.err" "$logs/$part" >&2; fail "$part: the guest ended with status $ret"; }
+}
+
+# Of all lines "tree WHAT WHICH ...": their sum of what follows KEY
+sum_of() {	# KEY WHAT WHICH
+	awk -v key="$1" -v what="$2" -v which="$3" '$1 == "tree" && $2 == what && $3 == which {
+		for (i = 4; i < NF; i++)
+			if ($i == key) sum += $(i + 1)
+	} END { print sum + 0 }' "$logs/$part"
+}
+
+# "came back, of which refused, lost ..."
+came_back() {	# WHAT WHICH
+	local out k v total
+	total=$(sum_of total "$@")
+	[ "$total" != 0 ] || { echo '-'; return; }
+	out="$(sum_of same "$@")/$total"
+	for k in refused lost wrong broken; do
+		v=$(sum_of $k "$@")
+		[ "$v" = 0 ] || out="$out $k $v"
+	done
+	echo "$out"
+}
+
+trees() { table "$1" '22 34 0' '' 'CRIU as it is' 'with the series'; }
+tree_row() {	# WHAT
+	local total ours
+	ours=$(came_back "$1" caba)
+	row "$1" "$(came_back "$1" stock)" "$ours"
+	[[ " $WHICH " == *' caba '* ]] || return 0
+	total=$(sum_of total "$1" caba)
+	if [ "$total" != 0 ] && [ "$(sum_of same "$1" caba)" = "$total" ]; then
+		pass
+	else
+		fail "$1: $ours came back as they were"
+		grep "^note $1 caba" "$logs/$part" | head -5 || :
+	fi
+}
+
+# --- in the guest -----------------------------------------------------------
+
+guest_common() {
+	ip link set lo up
+	cd /tmp || exit
+	mkdir bin
+	cp "$criu/bin/caba_tree" bin
+}
+
+# Each CRIU probes the kernel once, not whenever the other one was run before
+use() {
+	bin=/tmp/bin/$1
+	[ -e "$bin" ] || cp "$criu/$1/criu/criu" "$bin"
+	rm -f /run/criu.kdat
+	if [ -e "/run/kdat.$1" ]; then
+		cp -p "/run/kdat.$1" /run/criu.kdat
+	else
+		"$bin" check > /dev/null 2>&1 || :
+		cp -p /run/criu.kdat "/run/kdat.$1" 2>/dev/null || :
+	fi
+}
+
+tree() {	# WHAT WHICH ARG...: "WHAT WHICH total N same N ..."
+	local what=$1 which=$2 limit=300
+	shift 2
+	[[ " $WHICH " == *" $which "* ]] || return 0
+	# With groups that leaders have left, its restores wait for ever
+	[ "$which" = caba ] || limit=60
+	use "$which"
+	echo "tree $what $which $(/tmp/bin/caba_tree --criu "$bin" --limit "$limit" "$@" 2>&1 | tee -a /tmp/trees | tail -1)"
+	grep -v '^total' /tmp/trees | sed "s/^/note $what $which /" || :
+	rm -rf /tmp/caba_tree /tmp/trees
+}
+
+# All but the kernel's own threads, which come and go
+processes() {
+	local all
+	# No pipe: what counts shall be the same each time
+	all=$(grep -Ls $'^PPid:\t2$' /proc/[0-9]*/status || :)
+	wc -l <<< "$all"
+}
+
+# What CRIU said of images, without the line of its source
+first_error() {	# IMAGES
+	grep -h 'Error' "$1/r.log" | head -1 | sed 's/.*): //'
+}
