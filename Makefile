@@ -44,10 +44,10 @@ check-kernel:
 	@scripts/setup run $@ check-others
 	@checks/run kernel --base $(BASE) $(PARTS)
 
-# DEPTH=--quick or --boot: without other architectures and configurations
+# DEPTH=--quick or --boot: without other architectures and configurations. BASES= some
 check-series:
 	@scripts/setup run check-kernel $(if $(DEPTH),,$@)
-	@checks/run series $(DEPTH)
+	@checks/run series $(DEPTH) $(BASES)
 
 check-criu:
 	@scripts/setup run criu $@

@@ -26,7 +26,7 @@ in_guest() {	# TIMEOUT [ARG...]
 	# shellcheck disable=SC2086 # a list of options
 	vm/run --mem 3072 --timeout "$timeout" $VM -- env BUILD="$build" "${settings[@]}" \
 		"$top/checks/run" --in-guest criu "$part" "$@" > "$logs/$part" 2> "$logs/$part.err" || ret=$?
-	[ $ret = 0 ] || { tail -5 "$logs/$part.err" "$logs/$part" >&2; fail "$part: the guest ended with status $ret"; }
+	[ $ret = 0 ] || { tail -n 5 "$logs/$part.err" "$logs/$part" >&2; fail "$part: the guest ended with status $ret"; }
 }
 
 # Of all lines "tree WHAT WHICH ...": their sum of what follows KEY
