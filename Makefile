@@ -12,7 +12,7 @@ help:
 	@echo 'make run             build the CABA kernel, boot it, show what it keeps'
 	@echo 'make check           every test of the kernel side (35 to 45 minutes the first time)'
 	@echo
-	@echo 'make series          the mailable series in build/$$(BASE)/series/'
+	@echo 'make series          the series as patches in build/$$(BASE)/series/ and build/criu/series/'
 	@echo 'make apply LINUX=/path/to/tree    lay the series over a kernel tree of your own'
 	@echo 'make unapply LINUX=/path/to/tree  take it off again'
 	@echo 'make deb             Debian kernel packages with CABA, for a real machine'
@@ -67,6 +67,7 @@ series:
 	@scripts/setup run
 	@scripts/fetch linux $(BASE)
 	@scripts/series $(BASE)
+	@scripts/series criu
 
 apply unapply:
 	@test -n "$(LINUX)" || { echo 'make $@: which tree? make $@ LINUX=/path/to/kernel/source' >&2; exit 2; }

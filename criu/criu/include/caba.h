@@ -48,6 +48,7 @@ extern int caba_make_group(void);
 extern int caba_prepare_leaving(void);
 extern int caba_finish_forking(void);
 extern int caba_reparent(void);
+
 extern int caba_verify(void);
 
 #endif /* __CR_CABA_H__ */
