@@ -6,7 +6,7 @@ PROFILE	?= default
 T	?= 2h
 
 .PHONY: help setup run check check-kernel check-series check-criu bench soak \
-	series apply unapply shell deb criu clean
+	series apply unapply shell deb deb-criu criu clean
 
 help:
 	@echo 'make run             build the CABA kernel, boot it, show what it keeps'
@@ -16,6 +16,7 @@ help:
 	@echo 'make apply LINUX=/path/to/tree    lay the series over a kernel tree of your own'
 	@echo 'make unapply LINUX=/path/to/tree  take it off again'
 	@echo 'make deb             Debian kernel packages with CABA, for a real machine'
+	@echo 'make deb-criu        Debian packages of CRIU with the series, and of cabatree (a minute)'
 	@echo 'make shell           a shell in the guest'
 	@echo 'make bench           cost of fork, exit and exec beside the unpatched kernel'
 	@echo 'make criu            CRIU as it is and with the series, in build/criu/'
@@ -80,6 +81,10 @@ shell:
 deb:
 	@scripts/setup run deb
 	@scripts/deb --base $(BASE)
+
+deb-criu:
+	@scripts/setup criu deb-criu
+	@scripts/deb-criu
 
 criu:
 	@scripts/setup run criu
