@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,6 +21,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -57,12 +60,55 @@ static void futex_wake(int *f)
 	syscall(SYS_futex, f, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+static void obey(void);
+
+static int carry_out(int cmd, int arg)
+{
+	int ret = 0, flag;
+	siginfo_t si;
+
+	switch (cmd) {
+	case CMD_FORK:
+		ret = fork();
+		if (!ret)
+			obey();
+		break;
+	case CMD_FORK_FILES:
+		ret = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+		if (!ret)
+			obey();
+		break;
+	case CMD_UNSHARE_FILES:
+		ret = unshare(CLONE_FILES);
+		break;
+	case CMD_EXIT:
+		_exit(arg);
+	case CMD_WAIT:
+		/* Negative leaves the zombie */
+		ret = waitid(P_PID, abs(arg), &si, WEXITED | (arg < 0 ? WNOWAIT : 0));
+		break;
+	case CMD_SETSID:
+		ret = setsid();
+		break;
+	case CMD_SETPGID:
+		ret = setpgid(0, arg);
+		break;
+	case CMD_SUBREAPER:
+		ret = prctl(PR_SET_CHILD_SUBREAPER, arg, 0, 0, 0);
+		break;
+	case CMD_GET_SUBREAPER:
+		flag = -1;
+		ret = prctl(PR_GET_CHILD_SUBREAPER, &flag, 0, 0, 0) ?: flag;
+		break;
+	}
+	return ret < 0 ? -errno : ret;
+}
+
 /* What each process of the tree does */
 static void obey(void)
 {
 	struct slot *me = &shm->slot[getpid()];
-	int cmd, ret, flag;
-	siginfo_t si;
+	int cmd;
 
 	while (1) {
 		cmd = __atomic_load_n(&me->cmd, __ATOMIC_ACQUIRE);
@@ -70,47 +116,7 @@ static void obey(void)
 			futex_wait(&me->cmd, CMD_NONE);
 			continue;
 		}
-
-		ret = 0;
-		switch (cmd) {
-		case CMD_FORK:
-			ret = fork();
-			if (!ret) {
-				me = &shm->slot[getpid()];
-				continue;
-			}
-			break;
-		case CMD_FORK_FILES:
-			ret = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-			if (!ret) {
-				me = &shm->slot[getpid()];
-				continue;
-			}
-			break;
-		case CMD_UNSHARE_FILES:
-			ret = unshare(CLONE_FILES);
-			break;
-		case CMD_EXIT:
-			_exit(me->arg);
-		case CMD_WAIT:
-			/* Negative leaves the zombie */
-			ret = waitid(P_PID, abs(me->arg), &si, WEXITED | (me->arg < 0 ? WNOWAIT : 0));
-			break;
-		case CMD_SETSID:
-			ret = setsid();
-			break;
-		case CMD_SETPGID:
-			ret = setpgid(0, me->arg);
-			break;
-		case CMD_SUBREAPER:
-			ret = prctl(PR_SET_CHILD_SUBREAPER, me->arg, 0, 0, 0);
-			break;
-		case CMD_GET_SUBREAPER:
-			flag = -1;
-			ret = prctl(PR_GET_CHILD_SUBREAPER, &flag, 0, 0, 0) ?: flag;
-			break;
-		}
-		me->ret = ret < 0 ? -errno : ret;
+		me->ret = carry_out(cmd, me->arg);
 		__atomic_store_n(&me->cmd, CMD_NONE, __ATOMIC_RELEASE);
 		futex_wake(&me->cmd);
 	}
@@ -145,10 +151,16 @@ static int fail(const char *fmt, ...)
 	return -1;
 }
 
+/* Who gives the commands, if it is in the tree itself */
+static int self;
+
 static int command(int pid, int cmd, int arg)
 {
 	struct slot *s = &shm->slot[pid];
 	time_t end = time(NULL) + TIMEOUT;
+
+	if (pid == self)
+		return carry_out(cmd, arg);
 
 	s->arg = arg;
 	__atomic_store_n(&s->cmd, cmd, __ATOMIC_RELEASE);
@@ -309,9 +321,11 @@ static int scenario_tree(struct tree *t, const char *name)
 {
 	int steps[64][3], nr = 0, i, ret = 0;
 
+	int pids[64], nr_pids = 1;
+
 	/*
-	 * Columns: pid, what it does, argument. Pids are given out in order, as
-	 * nothing else forks in this namespace.
+	 * Columns: pid, what it does, argument. Pids are given out in order, but
+	 * a container's runtime may have taken some of them before us.
 	 */
 #define STEP(p, c, a) (steps[nr][0] = (p), steps[nr][1] = (c), steps[nr++][2] = (a))
 	if (!strcmp(name, "tricky")) {
@@ -362,6 +376,14 @@ static int scenario_tree(struct tree *t, const char *name)
 		/* 7 has left its group, which 8 is in, for the one of the session; and is a zombie */
 		STEP(2, CMD_FORK, 0), STEP(7, CMD_SETPGID, 7), STEP(7, CMD_FORK, 0), STEP(7, CMD_SETPGID, 2);
 		STEP(7, CMD_EXIT, 0);
+	} else if (!strcmp(name, "daemon")) {
+		/* 2, a sub-reaper, gets 5, a daemon of the shell 3 in the session of 4, which is gone, and 7, a lost job */
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1), STEP(2, CMD_FORK, 0), STEP(3, CMD_SETSID, 0);
+		STEP(3, CMD_FORK, 0), STEP(4, CMD_SETSID, 0), STEP(4, CMD_FORK, 0), STEP(4, CMD_EXIT, 1);
+		STEP(3, CMD_FORK, 0), STEP(6, CMD_FORK, 0), STEP(6, CMD_EXIT, 1);
+	} else if (!strcmp(name, "plain")) {
+		/* Needs no births */
+		STEP(1, CMD_FORK, 0), STEP(2, CMD_SETSID, 0), STEP(2, CMD_FORK, 0), STEP(1, CMD_FORK, 0);
 	} else if (!strcmp(name, "shared-files")) {
 		STEP(1, CMD_FORK, 0), STEP(2, CMD_SUBREAPER, 1), STEP(2, CMD_FORK_FILES, 0);
 		STEP(3, CMD_FORK_FILES, 0), STEP(4, CMD_FORK_FILES, 0), STEP(4, CMD_EXIT, 1);
@@ -380,13 +402,15 @@ static int scenario_tree(struct tree *t, const char *name)
 	t->last = 1;
 	t->p[1] = (struct proc){ .exists = true, .pgid = 1, .sid = 1 };
 
+	pids[1] = 1;
 	for (i = 0; i < nr && !ret; i++) {
-		int pid = steps[i][0], arg = steps[i][2];
+		int pid = pids[steps[i][0]], arg = steps[i][2];
 
 		switch (steps[i][1]) {
 		case CMD_FORK:
 		case CMD_FORK_FILES:
 			ret = do_fork(t, pid, steps[i][1]);
+			pids[++nr_pids] = t->last;
 			break;
 		case CMD_UNSHARE_FILES:
 			ret = command(pid, CMD_UNSHARE_FILES, 0);
@@ -399,6 +423,7 @@ static int scenario_tree(struct tree *t, const char *name)
 			t->p[pid].sid = t->p[pid].pgid = pid;
 			break;
 		case CMD_SETPGID:
+			arg = pids[arg];
 			ret = command(pid, CMD_SETPGID, arg);
 			t->p[pid].pgid = arg;
 			break;
@@ -829,6 +854,83 @@ out:
 	return ret;
 }
 
+/*
+ * As the init of a container: the tree of a scenario, and a counter that has to
+ * go on. It is in the state file, with a word that no other run has and the
+ * sub-reapers, and is sent to whoever connects.
+ */
+static int listen_on(int port)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int sk, one = 1;
+
+	sk = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (sk < 0 || setsockopt(sk, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	    bind(sk, (struct sockaddr *)&addr, sizeof(addr)) || listen(sk, 4))
+		return fail("port %d: %s", port, strerror(errno));
+	return sk;
+}
+
+static int be_init(const char *state, int port, int fill)
+{
+	static struct tree model, seen;
+	char line[256], subreapers[128] = "";
+	int fd, sk = -1, client = -1, len, i;
+	unsigned long long word = 0, count;
+	size_t size = (size_t)fill << 20;
+	char *memory;
+
+	self = getpid();
+	syscall(SYS_close_range, 3, ~0U, 0);
+	fd = open(state, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || self != 1 || (getsid(0) != 1 && setsid() != 1)) {
+		fprintf(stderr, "%s: %s, pid %d\n", state, strerror(errno), self);
+		return 1;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	shm = mmap(SHM_ADDR, sizeof(*shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		   -1, 0);
+	if (shm != SHM_ADDR)
+		return 1;
+	if (scenario_tree(&model, scenario) || look(1, &seen) || compare(&model, &seen)) {
+		dprintf(fd, "failed: %s\n", why);
+		return 1;
+	}
+	if (port) {
+		sk = listen_on(port);
+		if (sk < 0) {
+			dprintf(fd, "failed: %s\n", why);
+			return 1;
+		}
+	}
+	/* Nobody else's: pages that are not all the same */
+	memory = mmap(NULL, size + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED || getrandom(&word, sizeof(word), 0) != sizeof(word))
+		return 1;
+	for (i = 0; i < fill * 256; i++)
+		*(unsigned long long *)(memory + (size_t)i * 4096) = word + i;
+
+	for (count = 1;; count++) {
+		if (count % 64 == 1)
+			for (i = 1, len = 0; i <= model.last; i++)
+				if (model.p[i].exists && !model.p[i].zombie && command(i, CMD_GET_SUBREAPER, 0) == 1)
+					len += snprintf(subreapers + len, sizeof(subreapers) - len, " %d", i);
+		for (i = 0; i < fill * 256; i++)
+			if (*(unsigned long long *)(memory + (size_t)i * 4096) != word + i)
+				return 1;
+		len = snprintf(line, sizeof(line), "%016llx %012llu%s\n", word, count, subreapers);
+		if (pwrite(fd, line, len, 0) != len)
+			return 1;
+		if (sk >= 0) {
+			if (client < 0)
+				client = accept4(sk, NULL, NULL, SOCK_NONBLOCK);
+			if (client >= 0 && send(client, line, len, 0) < 0 && errno != EAGAIN)
+				close(client), client = -1;
+		}
+		usleep(10000);
+	}
+}
+
 static void usage(void)
 {
 	printf("Usage: caba_tree [--criu FILE] [--dir DIR] [--seeds FIRST-LAST] [--level 1..4] [--iters N]\n"
@@ -837,14 +939,17 @@ static void usage(void)
 	       "        3 sub-reapers set and cleared at any time; 4 also setpgid\n"
 	       "Scenarios: tricky subreaper-before subreaper-after subreaper-reset orphan-chain\n"
 	       "           dead-leader setsid-after-fork zombies dead-group-leader left-groups shared-files\n"
-	       "           unshared-files (which can not be restored)\n");
+	       "           daemon plain unshared-files (which can not be restored)\n"
+	       "       caba_tree --scenario NAME --init STATEFILE [--listen PORT] [--fill MIB]\n"
+	       "as pid 1 of a container: the tree, a counter in STATEFILE and on PORT, and some memory\n");
 	exit(2);
 }
 
 int main(int argc, char *argv[])
 {
 	unsigned int first = 1, last = 1, seed;
-	int count[NR_RESULTS] = {}, i, ret;
+	int count[NR_RESULTS] = {}, port = 0, fill = 0, i, ret;
+	const char *state = NULL;
 
 	for (i = 1; i < argc; i++) {
 		const char *a = argv[i], *v = argv[i + 1] ?: "";
@@ -878,9 +983,19 @@ int main(int argc, char *argv[])
 			big = atoi(v);
 		else if (!strcmp(a, "--limit"))
 			limit = atoi(v);
+		else if (!strcmp(a, "--init"))
+			state = v;
+		else if (!strcmp(a, "--listen"))
+			port = atoi(v);
+		else if (!strcmp(a, "--fill"))
+			fill = atoi(v);
 		else
 			usage();
 	}
+	if (state && !scenario)
+		usage();
+	if (state)
+		return be_init(state, port, fill);
 
 	/* So that restored trees are our children, and can be waited for */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
