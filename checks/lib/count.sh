@@ -109,7 +109,8 @@ row() {
 		line="$line $(printf "%-${w}s" "$1")"
 		shift
 	done
-	echo " $line $*"
+	line=" $line $*"
+	echo "${line%"${line##*[! ]}"}"
 }
 # All cells at once
 print_cells() {	# "ROW..." "COLUMN...": a row is called ${label[ROW]}, if that is set

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2004,SC2034,SC2154
+# CRIU's series: a base "criu" (what scripts/fetch criu gives) for which it is
+# made, "criu-VERSION" for another one onto which the same patches are tried.
+
+check_criu() {
+	source=$build/$base/source
+	dir=$build/$base/series.check
+	logs=$dir/logs
+	version=${base#criu} version=${version#-}
+	col=base
+	label[$base]=$base
+	mkdir -p "$logs"
+	try "fetched" "$top/scripts/fetch" criu ${version:+"$version"}
+	[ -e "$source/.version-fetched" ] || return
+	label[$base]=$(cat "$source/.version-fetched")
+	own_tree
+	patches=$build/criu/series.check/series
+	col=patches
+	GIT_AUTHOR_NAME=check GIT_AUTHOR_EMAIL=check@localhost \
+		try "generated" "$top/scripts/series" --out "$patches" criu
+	[ -e "$patches/pull-request.txt" ] || return
+	criu_am
+	wants lint && [ "$base" = criu ] && do_lint
+	say "$base: done"
+	exec 7>&-
+}
+
+# The touched files are enough for git am; the whole tree is compiled.
+criu_am() {
+	local p i=0 n f
+	rm -rf "$dir/am" "$tmp/whole"
+	mkdir -p "$dir/am"
+	"$top/scripts/criu" stage "$tmp/whole" "$build/criu/source"
+	g init -q -b base
+	(cd "$tmp/whole" && find . -type f) | while read -r f; do
+		[ -e "$source/$f" ] || continue
+		mkdir -p "$dir/am/$(dirname "$f")"
+		cp -p "$source/$f" "$dir/am/$f"
+	done
+	g add -A -f
+	g commit -q -m base
+	g checkout -q -b series
+	n=$(find "$patches" -name '0*.patch' | wc -l)
+	for p in "$patches"/0*.patch; do
+		i=$((i + 1))
+		col=am
+		try "patch $i of $n" g am -q "$p"
+		if wants bisect; then
+			set_tree "$dir/am"
+			try "patch $i: builds" criu_make criu lib
+			try "patch $i: unit tests" criu_make unittest
+		fi
+	done
+	if wants am && [ "$base" = criu ]; then
+		try "the tree is what scripts/criu lays" same_tree "$tmp/whole" "$dir/am"
+	fi
+}
+criu_make() {
+	PATH=/usr/bin:/bin:/usr/sbin:/sbin make -C "$dir/tree" -j"${JOBS:-$(nproc)}" "$@"
+}
