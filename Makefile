@@ -68,6 +68,7 @@ series:
 	@scripts/setup run
 	@scripts/fetch linux $(BASE)
 	@scripts/series $(BASE)
+	@scripts/series --of pidns $(BASE)
 	@scripts/series criu
 
 apply unapply:
