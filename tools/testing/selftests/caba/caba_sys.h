@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * System calls that caba_fuzz and caba_stress make by themselves: either the
- * C library has no wrapper, or the wrapper keeps state about processes and
- * threads that would not survive what is done here.
+ * System calls that the tests make by themselves: either the C library has no
+ * wrapper, or the wrapper keeps state about processes and threads that would
+ * not survive what is done here.
  */
 #ifndef _SELFTESTS_CABA_SYS_H
 #define _SELFTESTS_CABA_SYS_H
