@@ -25,6 +25,10 @@
  *
  * Who is unhashed keeps a ->caba that nobody maintains, as it does with
  * ->real_parent.
+ *
+ * ->caba is written without a barrier, as ->real_parent is. It only ever comes
+ * to point to a task that was published under the same lock, and what readers
+ * take from there, the TGID, was set before that and is only cleared since.
  */
 
 #include <linux/bug.h>
@@ -47,9 +51,10 @@ void caba_hand_over(struct task_struct *from, struct task_struct *to)
 {
 	struct task_struct *p;
 
-	CABA_WARN_ON(from == to);
+	if (WARN_ON_ONCE(from == to))
+		return;
 	list_for_each_entry(p, &from->cabds, cabd)
-		rcu_assign_pointer(p->caba, to);
+		RCU_INIT_POINTER(p->caba, to);
 	list_splice_tail_init(&from->cabds, &to->cabds);
 }
 
@@ -69,7 +74,7 @@ void caba_fork(struct task_struct *p)
 	struct task_struct *caba = current->group_leader;
 
 	lockdep_assert_held_write(&tasklist_lock);
-	rcu_assign_pointer(p->caba, caba);
+	RCU_INIT_POINTER(p->caba, caba);
 	list_add_tail(&p->cabd, &caba->cabds);
 }
 
@@ -87,37 +92,53 @@ void caba_fork(struct task_struct *p)
 void caba_exec(struct task_struct *leader, struct task_struct *tsk)
 {
 	lockdep_assert_held_write(&tasklist_lock);
-	rcu_assign_pointer(tsk->caba, caba_locked(leader));
+	RCU_INIT_POINTER(tsk->caba, caba_locked(leader));
 	list_replace_init(&leader->cabd, &tsk->cabd);
 	caba_hand_over(leader, tsk);
+}
+
+/* Looked up by the TGID: ->group_leader may be unhashed while it is read. */
+static struct task_struct *leader_of(struct task_struct *p)
+{
+	return pid_task(READ_ONCE(p->signal->pids[PIDTYPE_TGID]), PIDTYPE_TGID);
 }
 
 /**
  * caba_tgid - which process is the CABA of a task's process
  * @p: any task: a leader, a thread, a zombie, a thread that is released already
  *
- * Goes by the TGID, not by ->group_leader: while a thread execs this finds the
- * old leader or the new one, both with the right ->caba, and never one that
- * is unhashed under the reader's eyes.
+ * While a thread execs, the TGID leads to the old leader or to the new one,
+ * both with the right ->caba.
  *
- * Context: rcu_read_lock() held, the result is valid until it is dropped.
+ * Context: rcu_read_lock() held, the result is valid until it is dropped. May
+ * take tasklist_lock for reading.
  * Return: the TGID's struct pid; init_task's, whose number is 0, for those
- * that init_task created; NULL if @p's process has been released.
+ * that init_task created; NULL if @p's process has been released, and for
+ * init_task and the idle tasks, which nobody finds by a TGID.
  */
 struct pid *caba_tgid(struct task_struct *p)
 {
 	struct task_struct *leader, *caba;
 	struct pid *pid;
+	int i;
 
-	do {
-		leader = pid_task(READ_ONCE(p->signal->pids[PIDTYPE_TGID]),
-				  PIDTYPE_TGID);
+	for (i = 0; i < 4; i++) {
+		leader = leader_of(p);
 		if (!leader)
 			return NULL;
 		caba = rcu_dereference(leader->caba);
 		pid = READ_ONCE(caba->signal->pids[PIDTYPE_TGID]);
+		if (pid)
+			return pid;
 		/* Released just now: then @leader has another CABA already. */
-	} while (!pid);
+	}
+
+	/* That often? Now nobody is released. */
+	read_lock(&tasklist_lock);
+	leader = leader_of(p);
+	pid = leader ? caba_locked(leader)->signal->pids[PIDTYPE_TGID] : NULL;
+	WARN_ON_ONCE(leader && !pid);
+	read_unlock(&tasklist_lock);
 
 	return pid;
 }

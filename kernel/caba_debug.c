@@ -5,7 +5,7 @@
  *  - each process is on exactly one list, that of its CABA;
  *  - the line up from each process ends at init_task;
  *  - the CABA is in the process's pid namespace or in an ancestor of it;
- *  - nobody hangs below a process that is dead;
+ *  - nobody hangs below a process that is dead, unless it oopsed in do_exit();
  *  - threads carry no state of their own.
  *
  * The first line is "<number of processes> ok", or the first violation with
@@ -49,7 +49,12 @@ static int check_threads(struct caba_check *c, struct task_struct *g)
 	bool dead = true;
 
 	for_each_thread(g, t) {
-		if (!t->exit_state)
+		/*
+		 * EXIT_DEAD is who is about to be released, or who oopsed
+		 * inside do_exit(): that one stays, and so does its process,
+		 * which may never have come to hand its CABDs up.
+		 */
+		if (!t->exit_state || t->exit_state == EXIT_DEAD)
 			dead = false;
 		if (t == g)
 			continue;

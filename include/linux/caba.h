@@ -16,18 +16,12 @@ struct pid;
  * Closest Alive Born Ancestor: see kernel/caba.c.
  *
  * One call for each event in the life of a task. All but caba_init() and
- * caba_tgid() are called with tasklist_lock held for writing. What each fork
- * or exit passes is inline, but for caba_fork(): copy_process() has no register
- * left for it and would get slower.
+ * caba_tgid() are called with tasklist_lock held for writing.
  */
 #ifdef CONFIG_CABA
 void caba_hand_over(struct task_struct *from, struct task_struct *to);
 void caba_fork(struct task_struct *p);
 void caba_exec(struct task_struct *leader, struct task_struct *tsk);
-
-/* What cannot be unless the tree is damaged; costs nothing in production. */
-#define CABA_WARN_ON(cond)	\
-	WARN_ON_ONCE(IS_ENABLED(CONFIG_DEBUG_CABA) && (cond))
 
 /* ->caba for those who hold tasklist_lock. */
 static inline struct task_struct *caba_locked(struct task_struct *p)
@@ -66,6 +60,9 @@ static inline void caba_init(struct task_struct *p)
  * over before it drops the lock to wait for its children, unless other
  * threads of it are still dying: then the last one does.
  *
+ * Who oopses inside do_exit() before this call stays hashed for ever, and the
+ * CABA of its CABDs.
+ *
  * Context: tasklist_lock held for writing.
  */
 static inline void caba_exit(struct task_struct *tsk, bool group_dead)
@@ -81,12 +78,16 @@ static inline void caba_exit(struct task_struct *tsk, bool group_dead)
  * caba_release - a process is unhashed
  * @p: leader of the thread group, being reaped
  *
+ * It has no CABDs, for it died before. Should it, they are handed up now: a
+ * bug elsewhere may leave a wrong tree, but no pointer to a freed task.
+ *
  * Context: tasklist_lock held for writing.
  */
 static inline void caba_release(struct task_struct *p)
 {
 	lockdep_assert_held_write(&tasklist_lock);
-	CABA_WARN_ON(!list_empty(&p->cabds));
+	if (WARN_ON_ONCE(!list_empty(&p->cabds)))
+		caba_hand_over(p, caba_locked(p));
 	list_del_init(&p->cabd);
 }
 
