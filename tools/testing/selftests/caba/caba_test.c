@@ -2,727 +2,32 @@
 /*
  * Does NScaba in /proc/<pid>/status tell the closest alive born ancestor?
  *
- * The processes of a scenario are actors: each waits at its own socket for the
- * test to say what to do next, be it fork, exec or exit. So no step begins
- * before the last one is done, and none needs a sleep. The first actor is S,
- * the stage, on which the others are born. Orphans, however, go to the test,
- * the only sub-reaper unless a scenario has more: so where NScaba names S,
- * PPid does not. An actor whose socket reports the end of the test exits:
- * whatever happens, none is left behind.
+ * One scenario for each thing that Documentation/admin-guide/caba.rst promises; the
+ * rules are numbered as there. The words are those of caba_stage.h: BIRTH(A, B) has
+ * A fork B, DIE(A) has it exit and waits until it is dead. Actors are named S for
+ * the stage, where the others are born, P and R for parents and reapers, T and U
+ * for threads or tracers, I and J for the inits of pid namespaces.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 
-#include "../kselftest_harness.h"
-#include "caba_helpers.h"
-
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open	434
-#endif
-
-/* How long one step may take on a slow machine, the thousand forks above all. */
-#define STEP_SECONDS	120
-
-#define NR_MANY		1000
-
-/* The actors. TESTER is the test itself: it is nobody's to command. */
-enum { TESTER, S, A, B, C, D, E, F, I, J, P, R, T, U, NR_ACTORS };
-
-/* An actor's end of its socket has the same number in every actor. */
-#define ACTOR_FD(who)	(100 + (who))
-#define END_FD		ACTOR_FD(NR_ACTORS)
-
-/* exec is told by the environment which actor it is to go on as */
-#define ACTOR_ENV	"CABA_TEST_ACTOR"
-
-enum op {
-	OP_BIRTH,	/* arg: the new actor, flags: for clone() */
-	OP_THREAD,	/* arg: the new actor */
-	OP_VFORK_EXEC,	/* arg: the new actor */
-	OP_EXEC,
-	OP_EXIT,
-	OP_EXIT_THREAD,
-	OP_REAP,	/* arg: pid */
-	OP_IGNORE_CHILDREN,
-	OP_SETSID,
-	OP_SETPGID,
-	OP_SUBREAPER,	/* arg: on or off */
-	OP_UNSHARE,	/* flags */
-	OP_SETNS,	/* arg: pid of a member, as S sees it */
-	OP_MOUNT_PROC,
-	OP_TRACEME,
-	OP_ATTACH,	/* arg: pid */
-	OP_SEIZE,	/* arg: pid, flags: options */
-	OP_RESUME,	/* arg: how many stops of tracees to wait for */
-	OP_MANY,	/* arg: how many children */
-};
-
-struct order {
-	enum op op;
-	long arg;
-	unsigned long flags;
-};
-
-struct answer {
-	int err;
-	pid_t pid, tid;
-};
-
-static struct actor {
-	int fd;		/* the test's end */
-	int pidfd;
-	pid_t pid;
-	pid_t tid;	/* of one that is no leader: in its own namespace */
-} actors[NR_ACTORS];
-
-/* Written by one actor, read by the test. */
-static pid_t *many;
+#include "caba_stage.h"
 
 /*
- * The actors' side
- */
-
-static void actor_act(int me);
-
-static int actor_clone_start(void *arg)
-{
-	actor_act((intptr_t)arg);
-	return 1;
-}
-
-static void *actor_pthread_start(void *arg)
-{
-	actor_act((intptr_t)arg);
-	return NULL;
-}
-
-static int actor_exec(int who)
-{
-	char env[sizeof(ACTOR_ENV "=99")];
-	char *const envp[] = { env, NULL };
-
-	snprintf(env, sizeof(env), ACTOR_ENV "=%d", who);
-	/* /proc/self has no exe any more when the leader is gone */
-	execle("/proc/thread-self/exe", "caba_actor", NULL, envp);
-	return -errno;
-}
-
-static int actor_birth(int who, unsigned long flags)
-{
-	const size_t size = 256 * 1024;
-	void *stack;
-	pid_t pid;
-
-	if (!flags) {
-		pid = fork();
-		if (!pid)
-			actor_act(who);
-		return pid < 0 ? -errno : 0;
-	}
-
-	stack = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (stack == MAP_FAILED)
-		return -errno;
-	/* from the middle: there a stack may grow either way */
-	pid = clone(actor_clone_start, stack + size / 2, flags | SIGCHLD,
-		    (void *)(intptr_t)who);
-	return pid < 0 ? -errno : 0;
-}
-
-static int actor_thread(int who)
-{
-	pthread_t thread;
-
-	return -pthread_create(&thread, NULL, actor_pthread_start,
-			       (void *)(intptr_t)who);
-}
-
-static int actor_vfork_exec(int who)
-{
-	pid_t pid = vfork();
-
-	if (!pid) {
-		actor_exec(who);
-		_exit(127);
-	}
-	return pid < 0 ? -errno : 0;
-}
-
-static int actor_setns(pid_t pid)
-{
-	char path[64];
-	int fd, err;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = setns(fd, CLONE_NEWPID) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-static int actor_mount_proc(int me)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/tmp/%d", me);
-	if (mkdir(path, 0755) ||
-	    mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
-		return -errno;
-	return 0;
-}
-
-static int actor_attach(pid_t pid)
-{
-	if (ptrace(PTRACE_ATTACH, pid, NULL, NULL) ||
-	    waitpid(pid, NULL, __WALL) != pid ||
-	    ptrace(PTRACE_CONT, pid, NULL, NULL))
-		return -errno;
-	return 0;
-}
-
-static int actor_resume(int stops)
-{
-	while (stops--) {
-		pid_t pid = waitpid(-1, NULL, __WALL);
-
-		if (pid < 0 || ptrace(PTRACE_CONT, pid, NULL, NULL))
-			return -errno;
-	}
-	return 0;
-}
-
-static int actor_many(int nr)
-{
-	char c;
-	int i;
-
-	for (i = 0; i < nr; i++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			return -errno;
-		if (!pid) {
-			/* until the test is over */
-			while (read(END_FD, &c, 1) > 0)
-				;
-			_exit(0);
-		}
-		many[i] = pid;
-	}
-	return 0;
-}
-
-static int actor_obey(int me, const struct order *order)
-{
-	switch (order->op) {
-	case OP_EXEC:
-		return actor_exec(me);
-	case OP_EXIT:
-		_exit(0);
-	case OP_EXIT_THREAD:
-		for (;;)
-			syscall(SYS_exit, 0);
-	case OP_REAP:
-		return waitpid(order->arg, NULL, __WALL) < 0 ? -errno : 0;
-	case OP_IGNORE_CHILDREN:
-		return signal(SIGCHLD, SIG_IGN) == SIG_ERR ? -errno : 0;
-	case OP_SETSID:
-		return setsid() < 0 ? -errno : 0;
-	case OP_SETPGID:
-		return setpgid(0, 0) ? -errno : 0;
-	case OP_SUBREAPER:
-		return prctl(PR_SET_CHILD_SUBREAPER, order->arg) ? -errno : 0;
-	case OP_UNSHARE:
-		return unshare(order->flags) ? -errno : 0;
-	case OP_SETNS:
-		return actor_setns(order->arg);
-	case OP_MOUNT_PROC:
-		return actor_mount_proc(me);
-	case OP_TRACEME:
-		return ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? -errno : 0;
-	case OP_ATTACH:
-		return actor_attach(order->arg);
-	case OP_SEIZE:
-		return ptrace(PTRACE_SEIZE, (pid_t)order->arg, NULL,
-			      (void *)order->flags) ? -errno : 0;
-	case OP_RESUME:
-		return actor_resume(order->arg);
-	case OP_MANY:
-		return actor_many(order->arg);
-	default:
-		return -EINVAL;
-	}
-}
-
-/* Never returns. */
-static void actor_act(int me)
-{
-	struct answer answer = {
-		.pid = getpid(),
-		.tid = syscall(SYS_gettid),
-	};
-	struct order order;
-
-	for (;;) {
-		if (send(ACTOR_FD(me), &answer, sizeof(answer),
-			 MSG_NOSIGNAL) != sizeof(answer))
-			_exit(1);
-again:
-		if (recv(ACTOR_FD(me), &order, sizeof(order), 0) !=
-		    sizeof(order))
-			_exit(1);
-
-		/* A new actor answers itself, in its creator's place. */
-		switch (order.op) {
-		case OP_BIRTH:
-			answer.err = actor_birth(order.arg, order.flags);
-			break;
-		case OP_THREAD:
-			answer.err = actor_thread(order.arg);
-			break;
-		case OP_VFORK_EXEC:
-			answer.err = actor_vfork_exec(order.arg);
-			break;
-		default:
-			answer.err = actor_obey(me, &order);
-			continue;
-		}
-		if (!answer.err)
-			goto again;
-		/* the test listens there */
-		send(ACTOR_FD(order.arg), &answer, sizeof(answer),
-		     MSG_NOSIGNAL);
-		goto again;
-	}
-}
-
-/*
- * The test's side. What can fail returns 0 or -errno.
- */
-
-/* An actor's word that it did as told, or that it is there. */
-static int hear(int who)
-{
-	union {
-		struct cmsghdr hdr;
-		char buf[CMSG_SPACE(sizeof(struct ucred))];
-	} control;
-	struct answer answer;
-	struct iovec iov = { &answer, sizeof(answer) };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct actor *actor = &actors[who];
-	struct cmsghdr *cmsg;
-	struct ucred cred;
-	ssize_t n;
-
-	n = recvmsg(actor->fd, &msg, MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	if (n != sizeof(answer))
-		return -EPIPE;
-	if (answer.err)
-		return answer.err;
-
-	/* the kernel translates this pid into our namespace */
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (!cmsg || cmsg->cmsg_type != SCM_CREDENTIALS)
-		return -EBADMSG;
-	memcpy(&cred, CMSG_DATA(cmsg), sizeof(cred));
-
-	if (actor->pid != cred.pid) {
-		actor->pid = cred.pid;
-		actor->pidfd = syscall(SYS_pidfd_open, cred.pid, 0);
-		if (actor->pidfd < 0)
-			return -errno;
-	}
-	actor->tid = answer.tid == answer.pid ? cred.pid : answer.tid;
-	return 0;
-}
-
-static int tell(int who, enum op op, long arg, unsigned long flags)
-{
-	struct order order = { op, arg, flags };
-
-	if (send(actors[who].fd, &order, sizeof(order), MSG_NOSIGNAL) < 0)
-		return -errno;
-	return 0;
-}
-
-static int ask(int who, enum op op, long arg, unsigned long flags)
-{
-	int err = tell(who, op, arg, flags);
-
-	return err ?: hear(who);
-}
-
-static int bring(int who, enum op op, int new, unsigned long flags)
-{
-	int err = tell(who, op, new, flags);
-
-	return err ?: hear(new);
-}
-
-/* Wait until a process is dead, all its threads: a zombie, or gone. */
-static int await_death(int who)
-{
-	struct pollfd pfd = { .fd = actors[who].pidfd, .events = POLLIN };
-	siginfo_t info;
-
-	switch (poll(&pfd, 1, STEP_SECONDS * 1000)) {
-	case -1:
-		return -errno;
-	case 0:
-		return -ETIMEDOUT;
-	}
-	/*
-	 * Its exit may still be under way, with tasklist_lock held. Any wait
-	 * takes that lock too, so after this one the exit is complete.
-	 */
-	waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
-	return 0;
-}
-
-static int die(int who)
-{
-	int err = tell(who, OP_EXIT, 0, 0);
-
-	return err ?: await_death(who);
-}
-
-static int kill_actor(int who)
-{
-	if (kill(actors[who].pid, SIGKILL))
-		return -errno;
-	return await_death(who);
-}
-
-static int reap(int parent, int child)
-{
-	pid_t pid = actors[child].pid;
-
-	if (parent != TESTER)
-		return ask(parent, OP_REAP, pid, 0);
-	return waitpid(pid, NULL, 0) < 0 ? -errno : 0;
-}
-
-/* The state letter of an actor's own thread, or 0 if it is gone. */
-static char state(int who)
-{
-	char path[64], buf[CABA_STATUS_SIZE];
-	const char *line;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/status",
-		 actors[who].pid, actors[who].tid);
-	if (caba_read_status(path, buf) < 0)
-		return 0;
-	line = caba_find_line(buf, "State:");
-	return line ? line[strlen("State:\t")] : 0;
-}
-
-/* Wait until a thread is reaped, or a zombie if that will do. */
-static int await_end(int who, bool zombie_will_do)
-{
-	int ms;
-
-	for (ms = 0; ms < STEP_SECONDS * 1000; ms++) {
-		char now = state(who);
-
-		if (!now || (now == 'Z' && zombie_will_do))
-			return 0;
-		usleep(1000);
-	}
-	return -ETIMEDOUT;
-}
-
-/* A leader stays as a zombie as long as there are other threads. */
-static int end_thread(int who)
-{
-	int err = tell(who, OP_EXIT_THREAD, 0, 0);
-
-	return err ?: await_end(who, true);
-}
-
-/*
- * Reading. A viewer is an actor that did mount a procfs in its own pid
- * namespace, or S for the /proc that everybody sees.
- */
-
-static const char *join(char *buf, size_t size, const pid_t *levels, int nr)
-{
-	int i, len = 0;
-
-	if (nr < 0) {
-		snprintf(buf, size, "(%s)", strerror(-nr));
-		return buf;
-	}
-	for (i = 0; i < nr; i++)
-		len += snprintf(buf + len, size - len, "%s%d", i ? " " : "",
-				(int)levels[i]);
-	return buf;
-}
-
-static const char *procfs(int viewer)
-{
-	static char path[32];
-
-	if (viewer == S)
-		return "/proc";
-	snprintf(path, sizeof(path), "/tmp/%d", viewer);
-	return path;
-}
-
-/* The numbers of a process, from our pid namespace to its own. */
-static int all_pids(int who, pid_t pids[CABA_MAX_LEVELS])
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", actors[who].pid);
-	return caba_read_file(path, "NSpid:", pids);
-}
-
-/* Its number in the viewer's procfs, or -errno. */
-static pid_t pid_at(int viewer, int who)
-{
-	pid_t pids[CABA_MAX_LEVELS];
-	int depth = 0, nr;
-
-	if (viewer != S) {
-		depth = all_pids(viewer, pids);
-		if (depth < 0)
-			return depth;
-		depth--;
-	}
-	nr = all_pids(who, pids);
-	if (nr < 0)
-		return nr;
-	return depth < nr ? pids[depth] : -ESRCH;
-}
-
-static int field_at(int viewer, int who, const char *key,
-		    pid_t levels[CABA_MAX_LEVELS])
-{
-	pid_t pid = pid_at(viewer, who);
-	char path[64];
-
-	if (pid < 0)
-		return pid;
-	snprintf(path, sizeof(path), "%s/%d/status", procfs(viewer), pid);
-	return caba_read_file(path, key, levels);
-}
-
-/* One number of a status file, or -errno */
-static int number_at(int viewer, int who, const char *key)
-{
-	pid_t levels[CABA_MAX_LEVELS];
-	int nr = field_at(viewer, who, key, levels);
-
-	return nr < 0 ? nr : levels[0];
-}
-
-static int ppid(int who)
-{
-	return number_at(S, who, "PPid:");
-}
-
-/* What NScaba is to say of the CABDs of this process. */
-static const char *nspid(int viewer, int who)
-{
-	static char text[512];
-	pid_t levels[CABA_MAX_LEVELS];
-
-	return join(text, sizeof(text), levels,
-		    field_at(viewer, who, "NSpid:", levels));
-}
-
-/* What NScaba does say. All threads have to agree, or it is an error. */
-static const char *nscaba(int viewer, int who)
-{
-	pid_t own[CABA_MAX_LEVELS], other[CABA_MAX_LEVELS];
-	static char text[512];
-	char path[64], thread_text[400];
-	struct dirent *entry;
-	pid_t pid;
-	int nr, nr_other, seen = 0;
-	DIR *dir;
-
-	nr = field_at(viewer, who, "NScaba:", own);
-	if (nr < 0)
-		return join(text, sizeof(text), NULL, nr);
-
-	pid = pid_at(viewer, who);
-	snprintf(path, sizeof(path), "%s/%d/task", procfs(viewer), pid);
-	dir = opendir(path);
-	if (!dir)
-		return join(text, sizeof(text), NULL, -errno);
-	while ((entry = readdir(dir))) {
-		pid_t tid = atoi(entry->d_name);
-
-		if (!tid)
-			continue;
-		nr_other = caba_read_task(procfs(viewer), pid, tid, other);
-		seen++;
-		if (nr_other == nr && !memcmp(own, other, nr * sizeof(*own)))
-			continue;
-		closedir(dir);
-		join(thread_text, sizeof(thread_text), other, nr_other);
-		snprintf(text, sizeof(text), "but %s in thread %d",
-			 thread_text, tid);
-		return text;
-	}
-	closedir(dir);
-	return join(text, sizeof(text), own, seen ? nr : -ESRCH);
-}
-
-/* What is wrong in what a viewer reads of a process: "" if nothing is. */
-static const char *wrong(int viewer, int who, int ancestor)
-{
-	const char *is = nscaba(viewer, who), *should_be = nspid(viewer, ancestor);
-	static char text[1100];
-
-	if (!strcmp(is, should_be))
-		return "";
-	snprintf(text, sizeof(text), "NScaba is %s, not %s", is, should_be);
-	return text;
-}
-
-/*
- * The words that the scenarios are told in
- */
-
-#define BIRTH(parent, child)	ASSERT_EQ(0, bring(parent, OP_BIRTH, child, 0))
-#define BIRTH_FLAGS(parent, child, flags) \
-	ASSERT_EQ(0, bring(parent, OP_BIRTH, child, flags))
-#define THREAD(who, thread)	ASSERT_EQ(0, bring(who, OP_THREAD, thread, 0))
-#define VFORK_EXEC(parent, child) \
-	ASSERT_EQ(0, bring(parent, OP_VFORK_EXEC, child, 0))
-#define DO(who, op, arg)	ASSERT_EQ(0, ask(who, op, arg, 0))
-#define REAP(parent, child)	ASSERT_EQ(0, reap(parent, child))
-#define DIE(who)		ASSERT_EQ(0, die(who))
-#define KILL(who)		ASSERT_EQ(0, kill_actor(who))
-#define END_THREAD(who)		ASSERT_EQ(0, end_thread(who))
-
-#define EXPECT_CABA_AT(viewer, who, ancestor) \
-	EXPECT_STREQ("", wrong(viewer, who, ancestor))
-#define EXPECT_CABA(who, ancestor)	EXPECT_CABA_AT(S, who, ancestor)
-#define EXPECT_NO_CABA_AT(viewer, who)	EXPECT_STREQ("0", nscaba(viewer, who))
-#define EXPECT_PPID(who, parent)	EXPECT_EQ(actors[parent].pid, ppid(who))
-#define EXPECT_ZOMBIE(who)	EXPECT_EQ('Z', state(who))
-
-FIXTURE(caba) {
-	bool root;	/* may make namespaces, and sees them from outside */
-};
-
-static bool private_tmp(void)
-{
-	return !unshare(CLONE_NEWNS) &&
-	       !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
-	       !mount("caba", "/tmp", "tmpfs", 0, NULL);
-}
-
-static int raise_stage(void)
-{
-	struct timeval patience = { .tv_sec = STEP_SECONDS };
-	int life[2], pair[2], i, on = 1;
-	pid_t pid;
-
-	for (i = S; i < NR_ACTORS; i++) {
-		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-			       pair) ||
-		    dup2(pair[1], ACTOR_FD(i)) < 0 ||
-		    setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on,
-			       sizeof(on)) ||
-		    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience,
-			       sizeof(patience)))
-			return -errno;
-		close(pair[1]);
-		actors[i].fd = pair[0];
-	}
-	if (pipe2(life, O_CLOEXEC) || dup2(life[0], END_FD) < 0)
-		return -errno;
-	close(life[0]);
-
-	/* all orphans are to end up with us */
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
-		return -errno;
-
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (!pid) {
-		/* only the test may hold these, or it would never seem over */
-		close(life[1]);
-		for (i = S; i < NR_ACTORS; i++)
-			close(actors[i].fd);
-		actor_act(S);
-	}
-
-	close(END_FD);
-	for (i = S; i < NR_ACTORS; i++)
-		close(ACTOR_FD(i));
-	actors[TESTER].pid = getpid();
-	return hear(S);
-}
-
-FIXTURE_SETUP(caba)
-{
-	self->root = !geteuid() && private_tmp();
-	many = mmap(NULL, NR_MANY * sizeof(*many), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, many);
-	ASSERT_EQ(0, raise_stage());
-}
-
-FIXTURE_TEARDOWN(caba)
-{
-	int fd, i;
-
-	for (i = S; i < NR_ACTORS; i++)
-		if (actors[i].pid)
-			syscall(SYS_pidfd_send_signal, actors[i].pidfd,
-				SIGKILL, NULL, 0);
-	/* those we do not know see that we are gone, and go */
-	for (fd = 3; fd <= END_FD; fd++)
-		close(fd);
-	while (waitpid(-1, NULL, __WALL) > 0)
-		;
-}
-
-#define NOT_ROOT	"needs to be root, to make pid and mount namespaces"
-#define NO_PTRACE	"ptrace is not permitted here"
-
-/*
- * The line
+ * NScaba: the line, and who may read it
  */
 
 /* The line is NScaba, then a tab and a number for each level, after NSsid. */
@@ -854,6 +159,61 @@ TEST_F(caba, an_unprivileged_user_reads_the_same)
 	EXPECT_CABA(A, S);
 }
 
+/*
+ * R is nobody's user, its parent and CABA A is root's. Where hidepid keeps a
+ * status file from R it does so with all of it; its own file names A as its CABA
+ * as it does as its parent. Root, who is S, reads everything.
+ */
+TEST_F(caba, hidepid_protects_nscaba_like_ppid)
+{
+	static const struct {
+		int viewer, option;
+	} mounts[] = {
+		{ C, PROC_HIDEPID_1 },
+		{ D, PROC_HIDEPID_2 },
+		{ E, PROC_HIDEPID_4 },
+	};
+	char want[64];
+	size_t i;
+
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(A, R);
+	DO(R, OP_DROP_ROOT, 0);
+	snprintf(want, sizeof(want), "%d", actors[A].pid);
+	for (i = 0; i < ARRAY_SIZE(mounts); i++) {
+		int viewer = mounts[i].viewer;
+
+		BIRTH(S, viewer);
+		DO(viewer, OP_MOUNT_PROC, mounts[i].option);
+		EXPECT_CABA_AT(viewer, B, A);
+		EXPECT_CABA_AT(viewer, R, A);
+		EXPECT_EQ('(', *read_by(R, viewer, B, "PPid:"));
+		EXPECT_EQ('(', *read_by(R, viewer, B, "NScaba:"));
+		EXPECT_STREQ(want, read_by(R, viewer, R, "PPid:"));
+		EXPECT_STREQ(want, read_by(R, viewer, R, "NScaba:"));
+	}
+	/* and where nothing is hidden */
+	EXPECT_STREQ(want, read_by(R, S, B, "NScaba:"));
+}
+
+/* A procfs that has nothing but processes. */
+TEST_F(caba, subset_pid_has_nscaba)
+{
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, P);
+	DO(P, OP_MOUNT_PROC, PROC_SUBSET);
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	EXPECT_CABA_AT(P, C, B);
+	DIE(B);
+	EXPECT_CABA_AT(P, C, A);
+}
+
 /* A status file opened while B was alive: read again when B is dead. */
 TEST_F(caba, an_open_file_tells_the_new_caba)
 {
@@ -893,7 +253,7 @@ TEST_F(caba, an_open_file_tells_the_new_caba)
 }
 
 /*
- * Births and deaths
+ * Rules 2 and 3: the CABA is who forked, and when that dies the next one above
  */
 
 /* S forks A, A forks B and C: each reports the one that forked it. */
@@ -1141,7 +501,7 @@ TEST_F(caba, two_sessions_keep_the_order_of_their_births)
 }
 
 /*
- * Zombies
+ * Rule 3: a zombie is dead, and is handed up like the living
  */
 
 /* B is dead but A does not reap it: C is A's, before as after. */
@@ -1220,7 +580,7 @@ TEST_F(caba, a_process_that_no_one_waits_for_hands_up_too)
 }
 
 /*
- * Threads
+ * Rules 1 and 3: processes, not threads; alive until the last one exits
  */
 
 /* A's thread T forks B. B reports A's TGID, and does when T has exited. */
@@ -1337,7 +697,92 @@ TEST_F(caba, a_thread_made_after_reparenting_reports_as_its_process)
 }
 
 /*
- * exec
+ * T holds A on its way out, where a tracer may still look at it. As long as its
+ * exit has only begun A is alive.
+ */
+TEST_F(caba, a_process_stopped_at_its_exit_is_alive)
+{
+	int err;
+
+	BIRTH(S, A);
+	BIRTH(A, B);
+	BIRTH(S, T);
+	err = ask(T, OP_SEIZE, actors[A].pid, PTRACE_O_TRACEEXIT);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	BEGIN(A, OP_EXIT);
+	DO(T, OP_AWAIT_EXIT, actors[A].pid);
+	EXPECT_CABA(B, A);
+	EXPECT_PPID(B, A);
+	DO(T, OP_CONTINUE, actors[A].pid);
+	ASSERT_EQ(0, await_death(A));
+	EXPECT_ZOMBIE(A);
+	EXPECT_CABA(B, S);
+}
+
+/*
+ * A has a thread that the kernel runs: it waits for a byte from a pipe. That one
+ * goes at the same time as the threads that A knows of, and may be the last.
+ * A thread of A's own is the first or the second to go, by turns.
+ */
+TEST_F(caba, an_io_worker_may_be_the_last_thread)
+{
+	int i;
+
+	for (i = 0; i < 24; i++) {
+		int err;
+
+		BIRTH(S, A);
+		BIRTH(A, B);
+		err = ask(A, OP_IO_WORKER, 0, 0);
+		if (err == -ENOSYS || err == -EPERM)
+			SKIP(return, "no io_uring here: %s", strerror(-err));
+		ASSERT_EQ(0, err);
+		EXPECT_CABA(B, A);
+		switch (i % 3) {
+		case 0:
+			DIE(A);
+			break;
+		case 1:
+			KILL(A);
+			break;
+		case 2:
+			BEGIN(A, OP_EXIT_THREAD);
+			ASSERT_EQ(0, await_death(A));
+			break;
+		}
+		EXPECT_CABA(B, S);
+		EXPECT_CABA(A, S);
+		REAP(S, A);
+		KILL(B);
+	}
+}
+
+/*
+ * CLONE_AUTOREAP (since 7.2): B has no zombie and tells nobody of its death.
+ */
+TEST_F(caba, a_process_that_reaps_itself_hands_up_too)
+{
+	int err;
+
+	BIRTH(S, A);
+	err = bring(A, OP_BIRTH, B, CLONE_AUTOREAP);
+	if (err == -EINVAL || err == -ENOSYS)
+		SKIP(return, "the kernel has no CLONE_AUTOREAP");
+	ASSERT_EQ(0, err);
+	EXPECT_CABA(B, A);
+	BIRTH(B, C);
+	EXPECT_CABA(C, B);
+	DIE(B);
+	ASSERT_EQ(0, await_end(B, false));
+	EXPECT_CABA(C, A);
+	DIE(A);
+	EXPECT_CABA(C, S);
+}
+
+/*
+ * Rule 4: exec changes nothing
  */
 
 /* A execs and keeps its children and its own place. */
@@ -1454,7 +899,67 @@ TEST_F(caba, exec_of_threads_may_be_repeated)
 }
 
 /*
- * CLONE_PARENT, vfork, CLONE_VM
+ * A's thread T execs and waits for U, which P holds on its way out. So A is alive
+ * and where it was when it is killed: T never becomes the leader.
+ */
+TEST_F(caba, exec_of_a_thread_that_is_killed_meanwhile)
+{
+	int err;
+
+	BIRTH(S, R);
+	BIRTH(R, A);
+	BIRTH(A, B);
+	THREAD(A, T);
+	THREAD(A, U);
+	BIRTH(S, P);
+	err = ask(P, OP_SEIZE, actors[U].tid, PTRACE_O_TRACEEXIT);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	BEGIN(T, OP_EXEC);
+	DO(P, OP_AWAIT_EXIT, actors[U].tid);
+	ASSERT_EQ(0, await_state(T, 'D'));
+	EXPECT_CABA(A, R);
+	EXPECT_CABA(B, A);
+	DIE(R);
+	EXPECT_CABA(A, S);
+	ASSERT_EQ(0, kill(actors[A].pid, SIGKILL));
+	DO(P, OP_REAP, actors[U].tid);
+	ASSERT_EQ(0, await_death(A));
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(A, S);
+}
+
+/* The same, and it is A's leader that is held, for which T waits last. */
+TEST_F(caba, exec_of_a_thread_that_is_killed_when_the_leader_is_left)
+{
+	int err;
+
+	BIRTH(S, R);
+	BIRTH(R, A);
+	BIRTH(A, B);
+	THREAD(A, T);
+	BIRTH(S, P);
+	err = ask(P, OP_SEIZE, actors[A].tid, PTRACE_O_TRACEEXIT);
+	if (err == -EPERM)
+		SKIP(return, NO_PTRACE);
+	ASSERT_EQ(0, err);
+	BEGIN(T, OP_EXEC);
+	DO(P, OP_AWAIT_EXIT, actors[A].tid);
+	ASSERT_EQ(0, await_state(T, 'D'));
+	EXPECT_CABA(A, R);
+	EXPECT_CABA(B, A);
+	DIE(R);
+	EXPECT_CABA(A, S);
+	ASSERT_EQ(0, kill(actors[A].pid, SIGKILL));
+	ASSERT_EQ(0, await_death(A));
+	EXPECT_CABA(B, S);
+	EXPECT_CABA(A, S);
+	REAP(P, A);
+}
+
+/*
+ * Rule 2: the creator, also with CLONE_PARENT, vfork, CLONE_VM
  */
 
 /* B makes a sibling, C: the parent of both is A, but B has made C. */
@@ -1597,7 +1102,7 @@ TEST_F(caba, a_clone_vm_child_is_a_process)
 }
 
 /*
- * Pid namespaces
+ * Rule 5: pid namespaces do not bound the tree
  */
 
 /*
@@ -1657,6 +1162,28 @@ TEST_F(caba, each_namespace_reads_its_own_numbers)
 	EXPECT_STREQ("0", nscaba(I, I));
 }
 
+/*
+ * I and J are the inits of two namespaces, neither of them in the other. It is
+ * the procfs that counts: I, which has no number in J's, reads J's numbers.
+ */
+TEST_F(caba, a_procfs_shows_its_own_numbers_to_strangers)
+{
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH_FLAGS(S, I, CLONE_NEWPID);
+	BIRTH_FLAGS(S, J, CLONE_NEWPID);
+	DO(J, OP_MOUNT_PROC, 0);
+	BIRTH(J, A);
+	BIRTH(A, B);
+	BIRTH(B, C);
+	EXPECT_STREQ("3", read_by(I, J, C, "NScaba:"));
+	EXPECT_STREQ("2", read_by(I, J, B, "NScaba:"));
+	EXPECT_STREQ("1", read_by(I, J, A, "NScaba:"));
+	EXPECT_STREQ("0", read_by(I, J, J, "NScaba:"));
+	DIE(B);
+	EXPECT_STREQ("2", read_by(I, J, C, "NScaba:"));
+}
+
 /* A moves its children to be into I's namespace: its CABDs see a 0 there. */
 TEST_F(caba, a_child_born_after_setns_has_its_caba_outside)
 {
@@ -1707,6 +1234,39 @@ TEST_F(caba, a_child_born_after_unshare_has_its_caba_outside)
 	EXPECT_CABA(I, P);
 	EXPECT_CABA(B, P);
 	EXPECT_NO_CABA_AT(I, B);
+}
+
+/*
+ * A has made a namespace, and C makes its init: only then can A be born into
+ * it (since 7.2).
+ */
+TEST_F(caba, an_init_may_come_from_somebody_else)
+{
+	int err;
+
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, P);
+	BIRTH(P, A);
+	BIRTH(P, C);
+	ASSERT_EQ(0, ask(A, OP_UNSHARE, 0, CLONE_NEWPID));
+	err = ask(C, OP_SETNS, actors[A].pid, JOIN_CHILDREN);
+	if (err == -ENOENT)
+		SKIP(return, "the kernel keeps a namespace without init to its maker");
+	ASSERT_EQ(0, err);
+	BIRTH(C, I);
+	DO(I, OP_MOUNT_PROC, 0);
+	BIRTH(A, B);
+	BIRTH(I, D);
+	EXPECT_EQ(1, pid_at(I, I));
+	EXPECT_EQ(2, pid_at(I, B));
+	EXPECT_CABA(I, C);
+	EXPECT_CABA(B, A);
+	EXPECT_CABA_AT(I, D, I);
+	EXPECT_NO_CABA_AT(I, B);
+	DIE(C);
+	EXPECT_CABA(I, P);
+	EXPECT_CABA(B, A);
 }
 
 /*
@@ -1835,7 +1395,45 @@ TEST_F(caba, an_init_that_waits_for_its_namespace_is_dead)
 }
 
 /*
- * ptrace
+ * The same, and I has threads: one of them empties the namespace, which one is up
+ * to chance, and another one may be the last to exit. When all but that one are
+ * gone I is dead, however long it waits for B.
+ */
+TEST_F(caba, an_init_with_threads_that_waits_for_its_namespace_is_dead)
+{
+	int err, i;
+
+	if (!self->root)
+		SKIP(return, NOT_ROOT);
+	BIRTH(S, A);
+	BIRTH(S, P);
+	for (i = 0; i < 12; i++) {
+		BIRTH_FLAGS(A, I, CLONE_NEWPID);
+		BIRTH(I, B);
+		THREAD(I, C);
+		THREAD(I, D);
+		THREAD(I, E);
+		THREAD(I, F);
+		err = ask(P, OP_SEIZE, actors[B].pid, 0);
+		if (err == -EPERM)
+			SKIP(return, NO_PTRACE);
+		ASSERT_EQ(0, err);
+		EXPECT_CABA(B, I);
+
+		ASSERT_EQ(0, kill(actors[I].pid, SIGKILL));
+		ASSERT_EQ(0, await_death(B));
+		ASSERT_EQ(0, await_threads(I, 1));
+		EXPECT_CABA(B, A);
+		EXPECT_CABA(I, A);
+		REAP(P, B);
+		ASSERT_EQ(0, await_death(I));
+		EXPECT_CABA(I, A);
+		REAP(A, I);
+	}
+}
+
+/*
+ * Rule 7: ptrace changes nothing
  */
 
 /* T traces A, a stranger to it: the tracer is in nobody's line. */
@@ -2014,31 +1612,4 @@ TEST_F_TIMEOUT(caba, a_thousand_cabds_are_handed_up_at_once, 600)
 		if (above[level] != S)
 			DIE(above[level]);
 	}
-}
-
-static int skip_all(void)
-{
-	struct __test_metadata *test;
-	unsigned int nr = 0;
-
-	for (test = _caba_fixture_object.tests; test; test = test->next)
-		nr++;
-	ksft_print_header();
-	ksft_set_plan(nr);
-	for (test = _caba_fixture_object.tests; test; test = test->next)
-		ksft_test_result_skip("caba.%s: %s\n", test->name,
-				      CABA_NO_KERNEL);
-	ksft_print_cnts();
-	return KSFT_SKIP;
-}
-
-int main(int argc, char **argv)
-{
-	const char *who = getenv(ACTOR_ENV);
-
-	if (who)
-		actor_act(atoi(who));
-	if (!caba_supported())
-		return skip_all();
-	return test_harness_run(argc, argv);
 }
