@@ -1,0 +1,518 @@
+/*
+ * Situations that a dump has to give back, or to refuse with everybody alive
+ * and unchanged: those in which others than the dumped ones have a part, or
+ * signals and terminals, which caba_tree does not look at.
+ *
+ * caba_case NAME FILE makes one, writes "root PID" and "starter PID" to FILE when
+ * it is complete, and rests. caba_case --look PID prints a line for PID and all
+ * below it, as seen from its pid namespace:
+ *
+ *   pid ppid pgid sid caba state stop-signal exit-signal foreground-group
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+/* Everybody who is to be there says so once */
+static int report[2];
+
+static void here(void)
+{
+	if (write(report[1], "x", 1) != 1)
+		die("report");
+	close(report[0]);
+	close(report[1]);
+}
+
+static void rest(void)
+{
+	here();
+	while (1)
+		pause();
+}
+
+static int clone_with(unsigned long flags)
+{
+	int pid = syscall(SYS_clone, flags, 0, 0, 0, 0);
+
+	if (pid < 0)
+		die("clone");
+	return pid;
+}
+
+static int child(void)
+{
+	return clone_with(SIGCHLD);
+}
+
+static void wait_for(int pid)
+{
+	if (waitpid(pid, NULL, 0) != pid)
+		die("waitpid");
+}
+
+static void lead(void)
+{
+	if (setsid() < 0)
+		die("setsid");
+}
+
+static void adopted(void)
+{
+	int old = getppid();
+
+	while (getppid() == old)
+		usleep(1000);
+}
+
+/* The child of a child that is over */
+static int orphan(void)
+{
+	int mid = child();
+
+	if (!mid) {
+		if (child())
+			_exit(0);
+		adopted();
+		return 1;
+	}
+	wait_for(mid);
+	return 0;
+}
+
+static int terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY);
+
+	if (master < 0 || grantpt(master) || unlockpt(master))
+		die("ptmx");
+	return master;
+}
+
+static void take_terminal(int master)
+{
+	int fd = open(ptsname(master), O_RDWR);
+
+	if (fd < 0 || ioctl(fd, TIOCSCTTY, 0))
+		die("terminal");
+	dup2(fd, 0);
+	close(fd);
+	close(master);
+	signal(SIGTTOU, SIG_IGN);
+}
+
+static int stopped_by(int pid)
+{
+	int status;
+
+	return waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
+}
+
+/*
+ * Cases. Those that are run by the starter return the root. The others are run
+ * by the root, the init of a pid namespace.
+ */
+
+/* The workers are in the session of a shell that is not dumped */
+static int session_outside(void)
+{
+	int root;
+
+	lead();
+	root = child();
+	if (!root) {
+		if (!child())
+			rest();
+		lead();
+		rest();
+	}
+	return root;
+}
+
+/* One was adopted by who is not dumped, and still is in the session of the root */
+static int member_outside(void)
+{
+	int root;
+
+	root = child();
+	if (!root) {
+		lead();
+		if (orphan())
+			rest();
+		rest();
+	}
+	return root;
+}
+
+/* Somebody has been put into the pid namespace of the root, and nobody waits for it */
+static int put_in(void)
+{
+	char path[64];
+	int root, fd;
+
+	root = clone_with(CLONE_NEWPID | SIGCHLD);
+	if (!root) {
+		lead();
+		if (!child())
+			rest();
+		rest();
+	}
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", root);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWPID))
+		die(path);
+	close(fd);
+	if (!child()) {
+		lead();
+		rest();
+	}
+	return root;
+}
+
+static void exit_signals(void)
+{
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (!clone_with(0))
+		rest();
+	if (!clone_with(SIGUSR1)) {
+		if (!child())
+			rest();
+		rest();
+	}
+	if (!child()) {
+		if (!clone_with(SIGUSR1)) {
+			adopted();
+			rest();
+		}
+		here();
+		_exit(0);
+	}
+	/* A zombie that only __WALL sees */
+	if (!clone_with(0)) {
+		here();
+		_exit(3);
+	}
+}
+
+/* It gets the exit signal of its creator, and a helper could not pass that on */
+static void exit_signal_sibling(void)
+{
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (!clone_with(SIGUSR1)) {
+		if (!clone_with(CLONE_PARENT))
+			rest();
+		rest();
+	}
+}
+
+static void foreground_gone(void)
+{
+	int master = terminal(), j;
+
+	if (!child()) {
+		lead();
+		take_terminal(master);
+		j = child();
+		if (!j) {
+			setpgid(0, 0);
+			while (1)
+				pause();
+		}
+		setpgid(j, j);
+		if (tcsetpgrp(0, j))
+			die("tcsetpgrp");
+		kill(j, SIGKILL);
+		wait_for(j);
+		if (tcgetpgrp(0) != j)
+			die("tcgetpgrp");
+		rest();
+	}
+}
+
+/* Jobs in the background that use the terminal */
+static void terminal_stops(void)
+{
+	int master = terminal(), ttin, ttou;
+	char c;
+
+	if (!child()) {
+		lead();
+		take_terminal(master);
+		ttin = child();
+		if (!ttin) {
+			setpgid(0, 0);
+			c = read(0, &c, 1);
+			_exit(1);
+		}
+		ttou = child();
+		if (!ttou) {
+			setpgid(0, 0);
+			signal(SIGTTOU, SIG_DFL);
+			tcsetpgrp(0, getpid());
+			_exit(1);
+		}
+		if (stopped_by(ttin) != SIGTTIN || stopped_by(ttou) != SIGTTOU)
+			die("stop");
+		rest();
+	}
+}
+
+/* By parents a member of the session comes before the leader */
+static void terminal_leader_last(void)
+{
+	int master = terminal(), mid;
+
+	mid = child();
+	if (!mid) {
+		if (!child()) {
+			lead();
+			take_terminal(master);
+			if (orphan())
+				rest();
+			here();
+			adopted();
+			rest();
+		}
+		sleep(2);
+		_exit(0);
+	}
+	wait_for(mid);
+}
+
+/* No signal handler, so it does not expect EINTR */
+static void polls(void)
+{
+	int p[2];
+
+	if (pipe(p))
+		die("pipe");
+	if (!child()) {
+		here();
+		poll(&(struct pollfd){ .fd = p[0], .events = POLLIN }, 1, -1);
+		_exit(1);
+	}
+}
+
+static const struct {
+	const char *name;
+	int nr; /* of those that say that they are there */
+	int (*outside)(void);
+	void (*inside)(void);
+} cases[] = {
+	{ "session-outside", 2, session_outside },
+	{ "member-outside", 2, member_outside },
+	{ "put-in", 3, put_in },
+	{ "exit-signals", 6, .inside = exit_signals },
+	{ "exit-signal-sibling", 2, .inside = exit_signal_sibling },
+	{ "foreground-gone", 1, .inside = foreground_gone },
+	{ "terminal-stops", 1, .inside = terminal_stops },
+	{ "terminal-leader-last", 3, .inside = terminal_leader_last },
+	{ "polls", 1, .inside = polls },
+};
+
+static void start(unsigned int i, const char *file)
+{
+	char tmp[256], c;
+	int root, nr, fd;
+	FILE *f;
+
+	/* Nothing of who has called us is to be in the tree */
+	fd = open("/dev/null", O_RDWR);
+	dup2(fd, 0), dup2(fd, 1);
+	syscall(SYS_close_range, 3, ~0U, 0);
+	/* Nobody gets out of what is looked at */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (pipe(report))
+		die("pipe");
+
+	if (cases[i].outside) {
+		root = cases[i].outside();
+	} else {
+		root = clone_with(CLONE_NEWPID | SIGCHLD);
+		if (!root) {
+			lead();
+			cases[i].inside();
+			close(report[0]);
+			close(report[1]);
+			while (1)
+				pause();
+		}
+	}
+
+	for (nr = 0; nr < cases[i].nr; nr++)
+		if (read(report[0], &c, 1) != 1)
+			die("report");
+	close(report[0]);
+	close(report[1]);
+	/* Some are over when they have said it, or go to sleep */
+	usleep(500000);
+
+	snprintf(tmp, sizeof(tmp), "%s.new", file);
+	f = fopen(tmp, "w");
+	if (!f)
+		die(tmp);
+	fprintf(f, "root %d\nstarter %d\n", root, getpid());
+	if (fclose(f) || rename(tmp, file))
+		die(file);
+	while (1)
+		pause();
+}
+
+/*
+ * Looking
+ */
+struct look {
+	int real, ppid, caba, tpgid;
+	int nr[3]; /* pid, pgid, sid at the level of who is looked at */
+	int stop, exit;
+	char state;
+};
+
+static int nth(const char *s, int n)
+{
+	while (s && n--)
+		s = strchr(s + 1, '\t');
+	return s ? atoi(s) : 0;
+}
+
+static int levels(const char *s)
+{
+	int n = 0;
+
+	while ((s = strchr(s + 1, '\t')))
+		n++;
+	return n;
+}
+
+/* @level -1: find it */
+static int read_look(int real, struct look *l, int *level)
+{
+	static const char *key[] = { "NSpid:", "NSpgid:", "NSsid:" };
+	char path[64], line[4096], *s;
+	int code = 0, i;
+	FILE *f;
+
+	memset(l, 0, sizeof(*l));
+	l->real = real;
+	snprintf(path, sizeof(path), "/proc/%d/status", real);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "State:\t%c", &l->state);
+		sscanf(line, "PPid:\t%d", &l->ppid);
+		sscanf(line, "NScaba:\t%d", &l->caba);
+		for (i = 0; i < 3; i++) {
+			if (strncmp(line, key[i], strlen(key[i])))
+				continue;
+			s = strchr(line, '\t');
+			if (*level < 0)
+				*level = levels(s);
+			l->nr[i] = nth(s, *level);
+		}
+	}
+	fclose(f);
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", real);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	s = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	/* From the state on, which is the third */
+	for (i = 3, s = s ? strtok(s + 1, " ") : NULL; s; i++, s = strtok(NULL, " ")) {
+		if (i == 8)
+			l->tpgid = atoi(s);
+		else if (i == 38)
+			l->exit = atoi(s);
+		else if (i == 52)
+			code = atoi(s);
+	}
+	if (l->state == 'T')
+		l->stop = code >> 8 ? code >> 8 & 0xff : code;
+	else if (strchr("RDI", l->state))
+		l->state = 'S';
+	return 0;
+}
+
+static int cmp_look(const void *a, const void *b)
+{
+	const struct look *x = a, *y = b;
+
+	return x->nr[0] - y->nr[0];
+}
+
+static int look(int root)
+{
+	static struct look all[1000], tree[1000];
+	int nr_all = 0, nr = 1, level = -1, i, j, k;
+	struct dirent *de;
+	DIR *dir;
+
+	if (read_look(root, &tree[0], &level))
+		return 1;
+	dir = opendir("/proc");
+	while (dir && (de = readdir(dir)) && nr_all < 1000)
+		if (atoi(de->d_name) && !read_look(atoi(de->d_name), &all[nr_all], &level))
+			nr_all++;
+	for (i = 0; i < nr; i++)
+		for (j = 0; j < nr_all; j++)
+			if (all[j].ppid == tree[i].real)
+				tree[nr++] = all[j];
+
+	qsort(tree, nr, sizeof(tree[0]), cmp_look);
+	for (i = 0; i < nr; i++) {
+		struct look *l = &tree[i];
+		int ppid = 0, caba = 0;
+		char fg[16] = "none";
+
+		if (l->tpgid > 0)
+			strcpy(fg, "gone");
+		for (k = 0; k < nr; k++) {
+			if (tree[k].real == l->ppid)
+				ppid = tree[k].nr[0];
+			if (tree[k].real == l->caba)
+				caba = tree[k].nr[0];
+			if (tree[k].real == l->tpgid)
+				snprintf(fg, sizeof(fg), "%d", tree[k].nr[0]);
+		}
+		/* Who restores it is the parent of the root, and maybe told otherwise */
+		printf("%d %d %d %d %d %c %d %d %s\n", l->nr[0], ppid, l->nr[1], l->nr[2], caba, l->state, l->stop,
+		       l->real == root ? SIGCHLD : l->exit, fg);
+	}
+	return 0;
+}
+
+int main(int argc, char *argv[])
+{
+	unsigned int i;
+
+	if (argc == 3 && !strcmp(argv[1], "--look"))
+		return look(atoi(argv[2]));
+	for (i = 0; argc == 3 && i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (!strcmp(argv[1], cases[i].name))
+			start(i, argv[2]);
+
+	printf("Usage: caba_case NAME FILE\n       caba_case --look PID\nNames:");
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		printf(" %s", cases[i].name);
+	printf("\n");
+	return 2;
+}
