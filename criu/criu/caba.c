@@ -38,14 +38,6 @@
 #undef LOG_PREFIX
 #define LOG_PREFIX "caba: "
 
-struct births {
-	pid_t ppid; /* as seen by criu */
-	pid_t caba; /* as seen by criu, 0 when outside of its sight */
-	pid_t pid;  /* these are the ones of its own pid namespace */
-	pid_t pgid;
-	pid_t sid;
-};
-
 static bool parse_first(const char *str, const char *key, pid_t *pid)
 {
 	size_t len = strlen(key);
@@ -60,16 +52,13 @@ static bool parse_last(const char *str, const char *key, pid_t *pid)
 	return !strncmp(str, key, strlen(key)) && last && sscanf(last, "%d", pid) == 1;
 }
 
-/* Returns 1 if there is all we need, 0 if not */
-static int parse_births(pid_t pid, struct births *b)
+/* Takes the fd of a status file. Returns 1 if there is all we need, 0 if not. */
+int caba_read_births(int fd, struct births *b)
 {
-	struct bfd f;
+	struct bfd f = { .fd = fd };
 	char *str;
 	int nr = 0;
 
-	f.fd = open_proc(pid, "status");
-	if (f.fd < 0)
-		return -1;
 	if (bfdopenr(&f))
 		return -1;
 
@@ -77,6 +66,9 @@ static int parse_births(pid_t pid, struct births *b)
 		str = breadline(&f);
 		if (!str || IS_ERR(str))
 			break;
+		/* The first ones */
+		if (sscanf(str, "Name:\t%15[^\n]", b->comm) == 1 || sscanf(str, "State:\t%c", &b->state) == 1)
+			continue;
 		nr += parse_first(str, "PPid:", &b->ppid) || parse_last(str, "NSpid:", &b->pid) ||
 		      parse_last(str, "NSpgid:", &b->pgid) || parse_last(str, "NSsid:", &b->sid) ||
 		      parse_first(str, "NScaba:", &b->caba);
@@ -84,6 +76,14 @@ static int parse_births(pid_t pid, struct births *b)
 
 	bclose(&f);
 	return nr == 5;
+}
+
+static int parse_births(pid_t pid, struct births *b)
+{
+	int fd;
+
+	fd = open_proc(pid, "status");
+	return fd < 0 ? -1 : caba_read_births(fd, b);
 }
 
 bool kernel_has_caba(void)
@@ -219,6 +219,8 @@ int caba_collect(void)
 	}
 
 	caba_dumped = true;
+	if (caba_collect_exit_signals())
+		goto out;
 
 	/* A session from outside of the pid namespace: refused later on */
 	for (i = 0; i < nr; i++)
@@ -231,6 +233,8 @@ int caba_collect(void)
 		pr_err("This process tree could not be restored\n");
 		goto out;
 	}
+	if (caba_check_exit_signals(&f) || caba_check_outside(&f))
+		goto out;
 
 	ret = 0;
 out:
@@ -829,6 +833,8 @@ int caba_verify(void)
 		}
 		if (item == root_item)
 			continue;
+		if (caba_verify_exit_signal(item))
+			return -1;
 		if (b.ppid != item->parent->pid->real || b.caba != item->caba->pid->real) {
 			pr_err("%d has parent %d and CABA %d instead of %d(%d) and %d(%d)\n", vpid(item), b.ppid,
 			       b.caba, item->parent->pid->real, vpid(item->parent), item->caba->pid->real,

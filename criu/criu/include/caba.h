@@ -6,6 +6,7 @@
 
 #include "common/lock.h"
 
+struct caba_forest;
 struct caba_node;
 struct pstree_item;
 
@@ -31,11 +32,27 @@ struct rst_caba {
 	struct pstree_item *subject;
 };
 
+struct births {
+	pid_t ppid; /* as seen by criu */
+	pid_t caba; /* as seen by criu, 0 when outside of its sight */
+	pid_t pid;  /* these are the ones of its own pid namespace */
+	pid_t pgid;
+	pid_t sid;
+	char state;
+	char comm[16];
+};
+
+extern int caba_read_births(int fd, struct births *b);
 extern bool kernel_has_caba(void);
 
 /* Dump */
 extern bool caba_dumped;
 extern int caba_collect(void);
+extern int caba_collect_exit_signals(void);
+extern int caba_check_exit_signals(struct caba_forest *f);
+extern int caba_check_outside(struct caba_forest *f);
+extern pid_t caba_wait_killed(int *status);
+extern int setup_alarm_handler(void); /* cr-dump.c */
 
 /* Restore */
 extern bool caba_planned;
@@ -50,5 +67,7 @@ extern int caba_finish_forking(void);
 extern int caba_reparent(void);
 
 extern int caba_verify(void);
+extern int caba_verify_exit_signal(struct pstree_item *item);
+extern pid_t caba_foreground(struct pstree_item *leader, pid_t pgrp);
 
 #endif /* __CR_CABA_H__ */
