@@ -24,6 +24,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -262,6 +263,18 @@ static int actor_many(int nr)
 	return 0;
 }
 
+/* This thread gets files of its own. */
+static int actor_slow_exit(int nr)
+{
+	const struct rlimit limit = { nr, nr };
+
+	if (unshare(CLONE_FILES) || setrlimit(RLIMIT_NOFILE, &limit))
+		return -errno;
+	while (dup(END_FD) >= 0)
+		;
+	return errno == EMFILE ? 0 : -errno;
+}
+
 /*
  * A thread that the kernel runs in this process: a read that is not to be
  * tried at once is given to one, which waits at a pipe.
@@ -357,6 +370,8 @@ static int actor_obey(int me, const struct order *order)
 			-errno : 0;
 	case OP_MANY:
 		return actor_many(order->arg);
+	case OP_SLOW_EXIT:
+		return actor_slow_exit(order->arg);
 	case OP_IO_WORKER:
 		return actor_io_worker();
 	case OP_VHOST_WORKER:

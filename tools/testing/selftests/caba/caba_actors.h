@@ -48,6 +48,7 @@ enum op {
 	OP_AWAIT_EXIT,	/* arg: tid of a tracee that is to stop at its exit */
 	OP_CONTINUE,	/* arg: tid */
 	OP_MANY,	/* arg: how many children */
+	OP_SLOW_EXIT,	/* arg: how many files this thread has to close then */
 	OP_IO_WORKER,
 	OP_VHOST_WORKER,
 };

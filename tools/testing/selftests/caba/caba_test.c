@@ -1395,9 +1395,9 @@ TEST_F(caba, an_init_that_waits_for_its_namespace_is_dead)
 }
 
 /*
- * The same, and I has threads: one of them empties the namespace, which one is up
- * to chance, and another one may be the last to exit. When all but that one are
- * gone I is dead, however long it waits for B.
+ * The same, and I has threads. C, which finds all others on their way out, has to
+ * empty the namespace, and waits for B. T has begun its exit after C, but takes
+ * longer, with many files to close. When that is over I is dead.
  */
 TEST_F(caba, an_init_with_threads_that_waits_for_its_namespace_is_dead)
 {
@@ -1407,20 +1407,22 @@ TEST_F(caba, an_init_with_threads_that_waits_for_its_namespace_is_dead)
 		SKIP(return, NOT_ROOT);
 	BIRTH(S, A);
 	BIRTH(S, P);
-	for (i = 0; i < 12; i++) {
+	for (i = 0; i < 5; i++) {
 		BIRTH_FLAGS(A, I, CLONE_NEWPID);
 		BIRTH(I, B);
 		THREAD(I, C);
-		THREAD(I, D);
-		THREAD(I, E);
-		THREAD(I, F);
+		THREAD(I, T);
+		DO(C, OP_SLOW_EXIT, 20000);
+		DO(T, OP_SLOW_EXIT, 60000);
+		END_THREAD(I);
 		err = ask(P, OP_SEIZE, actors[B].pid, 0);
 		if (err == -EPERM)
 			SKIP(return, NO_PTRACE);
 		ASSERT_EQ(0, err);
 		EXPECT_CABA(B, I);
 
-		ASSERT_EQ(0, kill(actors[I].pid, SIGKILL));
+		BEGIN(C, OP_EXIT_THREAD);
+		BEGIN(T, OP_EXIT_THREAD);
 		ASSERT_EQ(0, await_death(B));
 		ASSERT_EQ(0, await_threads(I, 1));
 		EXPECT_CABA(B, A);
