@@ -16,7 +16,7 @@ enum caba_kind {
 	CABA_SESSION,	 /* stands for a session leader that has gone */
 	CABA_ANON,	 /* only there to leave its children to their parent */
 	CABA_GROUP,	 /* stays in the group that its creator made and left */
-	CABA_DEAD_GROUP, /* stands for a group leader that has gone, where not all members can make it */
+	CABA_DEAD_GROUP, /* stands for a group leader that has gone, with members in nested pid namespaces */
 	CABA_OUTSIDE,	 /* no process: who puts others into the tree's namespaces from outside */
 };
 
@@ -61,6 +61,7 @@ struct caba_node {
 
 	/* Planned */
 	struct caba_node *creator; /* who forks it */
+	struct caba_node *born_parent; /* whose child it is then, another one if it is a sibling of its creator */
 	struct caba_node *heir;	   /* who gets the children of a helper that exits */
 	struct caba_node *group;   /* who leads or makes pgid, if that is in the plan */
 	pid_t born_sid;		   /* of a leader: session it is born into, -1 for any */
@@ -71,10 +72,13 @@ struct caba_node {
 	unsigned int nr_events;
 
 	/* Scratch */
-	struct caba_node *helpers; /* CABA_ANON ones forked by this node */
-	struct caba_node *next;	   /* in the list above */
-	pid_t walked;		   /* session whose walk has passed here */
+	struct caba_node *up, *jump; /* towards the root, by one and by many */
 	int depth;
+	pid_t need;  /* session it is forked in, -1 for any */
+	pid_t walked; /* group whose walk has passed here */
+	bool apart;  /* its parent is not in that session */
+	bool inherits; /* a group that is hidden from it, and that its parent can't put it into */
+	struct caba_line *line;
 };
 
 /*
@@ -85,9 +89,10 @@ enum caba_act {
 	CABA_FORK,	 /* who is born: node, by setns() where it has another ns and is not its init */
 	CABA_SETSID,	 /* by itself */
 	CABA_MAKE_GROUP, /* by itself: setpgid(0, 0) */
-	CABA_JOIN_GROUP, /* by itself: setpgid(0, group) */
 	CABA_MOVE,	 /* node, which is a child of the actor: setpgid(node, group) */
 };
+
+#define CABA_MAX_WAITS 3
 
 struct caba_event {
 	enum caba_act act;
@@ -100,7 +105,7 @@ struct caba_event {
 	struct caba_wait {
 		struct caba_node *node;
 		unsigned int done;
-	} waits[2];
+	} waits[CABA_MAX_WAITS];
 	bool awaited; /* somebody waits for this one */
 };
 
@@ -116,15 +121,32 @@ struct caba_forest {
 };
 
 /*
- * Room needed in the array of nodes: for each task a session, a group, and
- * its own helpers
+ * Room needed in the array of nodes: for each task a session and a helper
+ * above that, a group that is kept or that is gone, and three helpers of its
+ * own at most. And who is outside.
  */
-#define CABA_MAX_NODES(nr_tasks) (10 * (nr_tasks) + 1)
+#define CABA_MAX_NODES(nr_tasks) (8 * (nr_tasks) + 1)
 
 extern int caba_plan(struct caba_forest *f);
 extern void caba_free_plan(struct caba_forest *f);
 
 /* The number of @n in a namespace, 0 where it has none. Helpers need to have got theirs. */
 extern pid_t caba_pid_in(const struct caba_node *n, const struct caba_ns *ns);
+
+/*
+ * Between the planner's two parts: a group that a process has to be in for a
+ * time, though it does not see it
+ */
+struct caba_line {
+	struct caba_node *node;
+	pid_t pgid;
+	struct caba_node *group; /* who leads it, NULL if it is above the root */
+	struct caba_line *next;	 /* of the same node */
+	bool moved;		 /* by its parent, else it is born into it */
+	int event;
+};
+
+extern bool caba_holds(const struct caba_ns *ns, const struct caba_ns *below);
+extern int caba_order(struct caba_forest *f, struct caba_line *lines, unsigned int nr_lines);
 
 #endif /* __CR_CABA_PLAN_H__ */
