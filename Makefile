@@ -58,7 +58,7 @@ check-%:
 	@scripts/setup run $@
 	@checks/run $* --base $(BASE) $(PARTS)
 
-bench: check-bench
+bench: check-bench check-curves
 
 soak:
 	@scripts/setup run

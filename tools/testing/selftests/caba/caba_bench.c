@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,10 @@
 
 #define STACK_SIZE	(64 * 1024)
 
+#define CABD_STACK	4096
+
 static long nr_cabds = 1600, nr_levels = 8;
+static bool subreapers;
 static char *stack;
 static int self = -1;
 
@@ -161,37 +165,60 @@ static long long bench_exec(void)
 	return now() - start;
 }
 
+static long long bench_status(void)
+{
+	static int fd = -1;
+	char buf[8192];
+	long long start;
+
+	if (fd < 0)
+		fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	start = now();
+	if (pread(fd, buf, sizeof(buf), 0) <= 0)
+		die("/proc/self/status");
+	return now() - start;
+}
+
+static int cabd(void *end)
+{
+	char c;
+
+	while (read((intptr_t)end, &c, 1) > 0)
+		;
+	_exit(0);
+}
+
 /*
  * A line of processes, each waiting for the next one. The last has nr_cabds
  * children, and waits for a word to exit: then all of the line do, from the
- * bottom up. Each exit hands the children to the next CABA, only the first one
- * reparents them too.
+ * bottom up. Each exit hands the children to the next CABA. Only the first one
+ * reparents them too, or each does if they are sub-reapers.
  */
 static void handover_line(int ready, int go, int end)
 {
-	char c = 0;
+	char *stacks, c = 0;
 	long i;
 
 	for (i = 1; i < nr_levels; i++) {
 		pid_t pid = fork();
 
 		if (pid) {
+			if (subreapers && prctl(PR_SET_CHILD_SUBREAPER, 1))
+				_exit(1);
 			wait_for(pid);
 			_exit(0);
 		}
 	}
 
-	for (i = 0; i < nr_cabds; i++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
+	/* they share the memory: there may be very many of them */
+	stacks = mmap(NULL, nr_cabds * CABD_STACK, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stacks == MAP_FAILED)
+		die("mmap");
+	for (i = 0; i < nr_cabds; i++)
+		if (clone(cabd, stacks + i * CABD_STACK + CABD_STACK / 2,
+			  CLONE_VM | SIGCHLD, (void *)(intptr_t)end) < 0)
 			die("cannot make a process");
-		if (!pid) {
-			while (read(end, &c, 1) > 0)
-				;
-			_exit(0);
-		}
-	}
 	if (write(ready, &c, 1) != 1 || read(go, &c, 1) != 1)
 		die("pipe");
 	_exit(0);
@@ -250,6 +277,7 @@ static const struct bench {
 	  "clone(CLONE_VM | CLONE_VFORK), _exit, waitpid" },
 	{ "thread", bench_thread, 5000, "a thread is created and joined" },
 	{ "exec", bench_exec, 500, "vfork, exec of this program, waitpid" },
+	{ "status", bench_status, 5000, "one read of /proc/self/status" },
 	{ "handover", bench_handover, 5,
 	  "all of a line of ancestors die, and hand all CABDs up each" },
 };
@@ -259,7 +287,7 @@ static void usage(FILE *out)
 	size_t i;
 
 	fprintf(out,
-		"Usage: caba_bench [--ops N] [--cabds N] [--levels M] [BENCHMARK]...\n"
+		"Usage: caba_bench [--ops N] [--cabds N] [--levels M] [--subreapers] [BENCHMARK]...\n"
 		"\n"
 		"Prints a line \"name mean_ns median_ns\" for each benchmark, all if none is named:\n");
 	for (i = 0; i < ARRAY_SIZE(benches); i++)
@@ -270,6 +298,7 @@ static void usage(FILE *out)
 		"  --ops N     operations that are measured, after N / 10 that are not\n"
 		"  --cabds N   handover: how many CABDs (%ld)\n"
 		"  --levels M  handover: through how many ancestors (%ld)\n"
+		"  --subreapers  handover: which are sub-reapers\n"
 		"  --help      this text\n",
 		nr_cabds, nr_levels);
 }
@@ -355,6 +384,8 @@ int main(int argc, char **argv)
 		} else if (!strcmp(argv[i], "--levels")) {
 			nr_levels = parse_number("--levels", argv[i + 1]);
 			i++;
+		} else if (!strcmp(argv[i], "--subreapers")) {
+			subreapers = true;
 		} else {
 			find(argv[i]);
 			named = true;
@@ -370,6 +401,8 @@ int main(int argc, char **argv)
 		for (b = 0; b < ARRAY_SIZE(benches); b++)
 			run(&benches[b], ops);
 	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--subreapers"))
+			continue;
 		if (argv[i][0] == '-')
 			i++;
 		else
