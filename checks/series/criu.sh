@@ -45,7 +45,17 @@ criu_am() {
 	for p in "$patches"/0*.patch; do
 		i=$((i + 1))
 		col=am
-		try "patch $i of $n" g am -q "$p"
+		if g am -q "$p" > "$logs/am.$i.log" 2>&1; then
+			pass "patch $i of $n"
+		elif [ "$base" = criu ]; then
+			fail "patch $i of $n" "$logs/am.$i.log"
+			return
+		else
+			# The series is made for another one: how far it goes
+			skip "patches $i to $n" "number $i does not apply: $(sed -n 's/^error: \(.*\): patch does not apply$/\1/p' "$logs/am.$i.log" | paste -sd' ')"
+			cell[$base,am]="1 to $((i - 1))"
+			return
+		fi
 		if wants bisect; then
 			set_tree "$dir/am"
 			try "patch $i: builds" criu_make criu lib
