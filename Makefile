@@ -41,8 +41,12 @@ run:
 # make check-X runs checks/X. PARTS= some of its parts, see checks/run X --help
 check: check-kernel
 
+# What the parts that are to run need of Debian
+needs = $(patsubst checks/%,check-%,$(wildcard $(addprefix checks/$(1)/,common.sh \
+	$(or $(PARTS),$(shell cat checks/$(1)/default.parts)))))
+
 check-kernel:
-	@scripts/setup run $@ check-others
+	@scripts/setup run $(call needs,kernel) check-others
 	@checks/run kernel --base $(BASE) $(PARTS)
 
 # DEPTH=--quick or --boot: without other architectures and configurations. BASES= some
@@ -51,7 +55,7 @@ check-series:
 	@checks/run series $(DEPTH) $(BASES)
 
 check-criu:
-	@scripts/setup run criu $@
+	@scripts/setup run criu $(call needs,criu)
 	@checks/run criu $(PARTS)
 
 check-%:
