@@ -29,10 +29,12 @@
 #include "crtools.h"
 #include "kerndat.h"
 #include "namespaces.h"
+#include "plugin.h"
 #include "proc_parse.h"
 #include "pstree.h"
 #include "seccomp.h"
 #include "seize.h"
+#include "stats.h"
 #include "util.h"
 
 #undef LOG_PREFIX
@@ -389,7 +391,8 @@ int cr_dump_dry_run(pid_t pid)
 	root_item->pid->real = pid;
 
 	/* Which namespaces are criu's own? */
-	if (parse_cg_info() || prepare_inventory(&he) || setup_alarm_handler())
+	if (init_stats(DUMP_STATS) || cr_plugin_init(CR_PLUGIN_STAGE__DUMP) || parse_cg_info() ||
+	    prepare_inventory(&he) || setup_alarm_handler())
 		goto out;
 
 	if (collect_pstree() || collect_pstree_ids() || caba_collect())
@@ -399,6 +402,8 @@ int cr_dump_dry_run(pid_t pid)
 		*(item->pid->state == TASK_DEAD ? &zombies : &alive) += 1;
 	ret = 0;
 out:
+	/* As after a dump that has failed */
+	cr_plugin_fini(CR_PLUGIN_STAGE__DUMP, -1);
 	pstree_switch_state(root_item, TASK_ALIVE);
 	free_pstree(root_item);
 	seccomp_free_entries();
