@@ -23,6 +23,7 @@
 #include "types.h"
 #include "bfd.h"
 #include "caba.h"
+#include "caba-ns.h"
 #include "caba-plan.h"
 #include "cr_options.h"
 #include "files.h"
@@ -38,6 +39,9 @@
 #undef LOG_PREFIX
 #define LOG_PREFIX "caba: "
 
+/* Level of the root's pid namespace below criu's */
+static unsigned int root_level;
+
 static bool parse_first(const char *str, const char *key, pid_t *pid)
 {
 	size_t len = strlen(key);
@@ -45,16 +49,28 @@ static bool parse_first(const char *str, const char *key, pid_t *pid)
 	return !strncmp(str, key, len) && sscanf(str + len, "%d", pid) == 1;
 }
 
-static bool parse_last(const char *str, const char *key, pid_t *pid)
+/* The numbers from the root's level down */
+static bool parse_levels(const char *str, const char *key, pid_t *at, unsigned int *levels)
 {
-	const char *last = strrchr(str, '\t');
+	size_t len = strlen(key);
+	unsigned int i;
 
-	return !strncmp(str, key, strlen(key)) && last && sscanf(last, "%d", pid) == 1;
+	if (strncmp(str, key, len))
+		return false;
+
+	for (i = 0, str += len; *str == '\t' && i < root_level + CABA_LEVELS; i++) {
+		if (i >= root_level && sscanf(str, "%d", &at[i - root_level]) != 1)
+			return false;
+		str = strchrnul(str + 1, '\t');
+	}
+	*levels = i - root_level;
+	return i > root_level;
 }
 
 /* Takes the fd of a status file. Returns 1 if there is all we need, 0 if not. */
 int caba_read_births(int fd, struct births *b)
 {
+	unsigned int sids, pgids;
 	struct bfd f = { .fd = fd };
 	char *str;
 	int nr = 0;
@@ -69,16 +85,49 @@ int caba_read_births(int fd, struct births *b)
 		/* The first ones */
 		if (sscanf(str, "Name:\t%15[^\n]", b->comm) == 1 || sscanf(str, "State:\t%c", &b->state) == 1)
 			continue;
-		nr += parse_first(str, "PPid:", &b->ppid) || parse_last(str, "NSpid:", &b->pid) ||
-		      parse_last(str, "NSpgid:", &b->pgid) || parse_last(str, "NSsid:", &b->sid) ||
+		nr += parse_first(str, "PPid:", &b->ppid) || parse_levels(str, "NSpid:", b->pids, &b->levels) ||
+		      parse_levels(str, "NSpgid:", b->pgids, &pgids) || parse_levels(str, "NSsid:", b->sids, &sids) ||
 		      parse_first(str, "NScaba:", &b->caba);
 	}
 
 	bclose(&f);
-	return nr == 5;
+	if (nr != 5 || sids != b->levels || pgids != b->levels)
+		return 0;
+	b->pid = b->pids[0];
+	b->pgid = b->pgids[0];
+	b->sid = b->sids[0];
+	return 1;
 }
 
-static int parse_births(pid_t pid, struct births *b)
+/* To be called before the births of a tree are looked at */
+int caba_find_root_level(void)
+{
+	struct bfd f;
+	char *str, *tab;
+	int ret = -1;
+
+	f.fd = open_proc(root_item->pid->real, "status");
+	if (f.fd < 0)
+		return -1;
+	if (bfdopenr(&f))
+		return -1;
+
+	while (ret && (str = breadline(&f)) && !IS_ERR(str)) {
+		if (strncmp(str, "NSpid:", 6))
+			continue;
+		root_level = 0;
+		for (tab = strchr(str, '\t'); tab && (tab = strchr(tab + 1, '\t'));)
+			root_level++;
+		ret = 0;
+	}
+
+	bclose(&f);
+	if (ret)
+		pr_err("No NSpid of %d\n", root_item->pid->real);
+	return ret;
+}
+
+int caba_births_of(pid_t pid, struct births *b)
 {
 	int fd;
 
@@ -90,7 +139,7 @@ bool kernel_has_caba(void)
 {
 	struct births b;
 
-	return parse_births(getpid(), &b) == 1;
+	return caba_births_of(getpid(), &b) == 1;
 }
 
 static unsigned int nr_items(void)
@@ -162,6 +211,9 @@ int caba_collect(void)
 	if (!kdat.has_caba)
 		return 0;
 
+	if (caba_find_root_level())
+		return -1;
+
 	nr = nr_items();
 	nodes = alloc_nodes(nr);
 	by_real = xmalloc(nr * sizeof(*by_real));
@@ -172,13 +224,15 @@ int caba_collect(void)
 	for_each_pstree_item(item) {
 		struct births b;
 
-		if (parse_births(item->pid->real, &b) != 1) {
+		if (caba_births_of(item->pid->real, &b) != 1) {
 			pr_err("Can't read the births of %d\n", item->pid->real);
 			goto out;
 		}
 
 		n = by_real[i] = &nodes[i];
 		caba[i++] = b.caba;
+		if (caba_collect_ns(item, &b))
+			goto out;
 		n->data = item;
 		n->pid = b.pid;
 		n->sid = b.sid;
@@ -190,6 +244,10 @@ int caba_collect(void)
 		if (n->zombie)
 			item->pid->ns[0].virt = b.pid;
 	}
+	if (caba_check_ns() || caba_plan_ns(&f))
+		goto out;
+	for (i = 0; i < nr; i++)
+		caba_fill_node(&nodes[i], nodes[i].data);
 
 	qsort(by_real, nr, sizeof(*by_real), cmp_real);
 
@@ -206,7 +264,7 @@ int caba_collect(void)
 		while (!n->caba && caba[i]) {
 			struct births b;
 
-			if (parse_births(caba[i], &b) != 1)
+			if (caba_births_of(caba[i], &b) != 1)
 				break;
 			caba[i] = b.caba;
 			n->caba = node_by_real(by_real, nr, caba[i]);
@@ -229,7 +287,7 @@ int caba_collect(void)
 
 	f.nodes = nodes;
 	f.nr_tasks = nr;
-	if (i == nr && caba_plan(&f)) {
+	if (i == nr && (caba_plan(&f) || (f.ns && !f.nr_events))) {
 		pr_err("This process tree could not be restored\n");
 		goto out;
 	}
@@ -239,6 +297,7 @@ int caba_collect(void)
 	ret = 0;
 out:
 	caba_free_plan(&f);
+	xfree(f.ns);
 	xfree(nodes);
 	xfree(by_real);
 	xfree(caba);
@@ -250,6 +309,14 @@ out:
  */
 bool caba_planned;
 
+/* The plan of a tree with nested namespaces is carried out event by event */
+static struct caba_forest forest;
+
+bool caba_nested(void)
+{
+	return forest.ns;
+}
+
 /* What @creator's helper, or zombie, has to look like for who is forked by it */
 static TaskKobjIdsEntry *get_helper_ids(struct pstree_item *creator, bool share_files, pid_t pid)
 {
@@ -260,6 +327,7 @@ static TaskKobjIdsEntry *get_helper_ids(struct pstree_item *creator, bool share_
 		return NULL;
 
 	*ids = *creator->ids;
+	ids->pid_ns_id = caba_pid_ns_id(pstree_item_by_virt(pid));
 	/* Nobody else has that one, real ids are small */
 	if (!share_files)
 		ids->files_id = (1U << 31) | pid;
@@ -324,9 +392,10 @@ static int add_node_item(struct caba_node *n)
 		if (pid < 0)
 			return -1;
 		item = new_helper(pid, creator, n->sid, n->kind == CABA_SESSION ? n->sid : n->pgid);
-		if (!item)
+		if (!item || caba_new_inner(item, n->ns ? n->ns->data : NULL, &n->pids))
 			return -1;
 		n->data = item;
+		rsti(item)->caba.node = n;
 		if (n->kind == CABA_GROUP) {
 			rsti(creator)->caba.keeper = item;
 			rsti(item)->caba.keeps_group = true;
@@ -334,13 +403,13 @@ static int add_node_item(struct caba_node *n)
 		} else {
 			rsti(item)->caba.leaves = true;
 			rsti(item)->caba.heir = n->heir ? n->heir->data : NULL;
-			rsti(item)->caba.sibling = n->sibling;
 			pr_info("Helper %d of %d leaves all to %d (session %d)\n", pid, vpid(creator),
 				n->heir ? n->heir->pid : 0, n->sid);
 		}
 	}
 
 	item->born_sid = n->born_sid;
+	rsti(item)->caba.sibling = n->sibling;
 	return 0;
 }
 
@@ -369,6 +438,7 @@ static int read_births(struct caba_forest *f)
 		n->pid = vpid(item);
 		n->sid = item->sid;
 		n->pgid = item->pgid;
+		caba_fill_node(n, item);
 
 		n->zombie = rsti(item)->caba.zombie;
 		/* An older dump may have left some in this directory */
@@ -424,6 +494,9 @@ int caba_prepare_pstree(void)
 	unsigned int i;
 	int ret = -1;
 
+	if (caba_check_inner())
+		return -1;
+
 	for_each_pstree_item(item)
 		if (rsti(item)->caba.known)
 			break;
@@ -444,7 +517,7 @@ int caba_prepare_pstree(void)
 	if (!f.nodes)
 		return -1;
 
-	if (read_births(&f))
+	if (caba_plan_ns(&f) || read_births(&f))
 		goto out;
 
 	if (!root_item->ids) {
@@ -463,9 +536,15 @@ int caba_prepare_pstree(void)
 			goto out;
 
 	caba_planned = true;
+	if (f.ns) {
+		/* Those who are forked go on with their copy */
+		forest = f;
+		return 0;
+	}
 	ret = 0;
 out:
 	caba_free_plan(&f);
+	xfree(f.ns);
 	xfree(f.nodes);
 	return ret;
 }
@@ -499,8 +578,13 @@ int caba_keep_helper(struct pstree_item *helper)
 	deputy = new_helper(get_helper_pid(), helper, helper->sid, 0);
 	if (!deputy)
 		return -1;
+	if (caba_new_inner(deputy, caba_pidns_of(helper), NULL))
+		return -1;
 	rsti(deputy)->caba.leaves = true;
 	rsti(deputy)->caba.heir = rsti(helper)->caba.heir;
+	rsti(deputy)->caba.node = rsti(helper)->caba.node;
+	rsti(deputy)->caba.acts_for = helper;
+	rsti(helper)->caba.deputy = deputy;
 	deputy->ids = get_helper_ids(helper, share_files, vpid(deputy));
 	if (!deputy->ids)
 		return -1;
@@ -528,7 +612,7 @@ int caba_check_state(struct pstree_item *item, int state)
 
 unsigned long caba_clone_flags(struct pstree_item *item)
 {
-	return rsti(item)->caba.sibling ? CLONE_PARENT : 0;
+	return (rsti(item)->caba.sibling ? CLONE_PARENT : 0) | (caba_is_init(item) ? CLONE_NEWPID : 0);
 }
 
 /* Somebody is in the group of this process, which is in another one itself */
@@ -552,6 +636,142 @@ int caba_make_group(void)
 bool caba_leaves(struct pstree_item *item)
 {
 	return rsti(item)->caba.leaves;
+}
+
+/*
+ * Nested pid namespaces
+ *
+ * Births, new sessions and groups, and who is put into one by its parent:
+ * everybody goes through its own events, and waits where those of others have
+ * to come first. There is an order of all of them in which nobody waits.
+ */
+static struct pstree_item *item_of(const struct caba_node *n)
+{
+	return n->data;
+}
+
+/* The number of a group or session, whose leader may be above the root, in the namespace of @item */
+static pid_t own_nr(struct pstree_item *item, pid_t top)
+{
+	struct pid *pid = caba_pidns_of(item) ? pstree_pid_by_virt(top) : NULL;
+
+	if (!caba_pidns_of(item))
+		return top;
+	return pid && pid->state != TASK_UNDEF && pid->item ? caba_nr_in(pid->item, caba_pidns_of(item)) : 0;
+}
+
+pid_t caba_own_sid(struct pstree_item *item)
+{
+	return own_nr(item, item->sid);
+}
+
+static pid_t group_nr(const struct caba_event *e)
+{
+	return e->group ? caba_nr_in(item_of(e->group), caba_pidns_of(current)) : e->pgid;
+}
+
+static int set_group(pid_t pid, pid_t pgid)
+{
+	if (setpgid(pid, pgid)) {
+		pr_perror("%d can't put %d into group %d (its numbers)", vpid(current), pid, pgid);
+		return -1;
+	}
+	return 0;
+}
+
+/* The lists of children do for all that the plan does not know: helpers that were added later */
+static int fork_unplanned(int (*fork_item)(struct pstree_item *))
+{
+	struct pstree_item *child;
+
+	list_for_each_entry(child, &current->children, sibling)
+		if ((!rsti(child)->caba.node || rsti(child)->caba.acts_for) && fork_item(child) < 0)
+			return -1;
+	return 0;
+}
+
+static bool by_deputy(const struct caba_event *e)
+{
+	return e->act == CABA_FORK || e->act == CABA_MOVE;
+}
+
+int caba_act(int (*fork_item)(struct pstree_item *), void (*restore_sid)(void))
+{
+	struct pstree_item *actor = rsti(current)->caba.acts_for ?: current;
+	struct caba_node *me = rsti(current)->caba.node;
+	unsigned int i, j;
+
+	/* Its session was inherited, or will be its own one */
+	if (current->parent && vpid(current) != current->sid)
+		restore_sid();
+
+	for (i = 0; me && i < me->nr_events; i++) {
+		struct caba_event *e = &me->events[i];
+		struct pstree_item *item = e->node ? item_of(e->node) : NULL;
+
+		/* A helper that has to stay only does what is its own */
+		if (rsti(current)->caba.deputy && by_deputy(e))
+			break;
+		if (actor != current && !by_deputy(e))
+			continue;
+
+		for (j = 0; j < ARRAY_SIZE(e->waits); j++)
+			if (e->waits[j].node)
+				futex_wait_while_lt(&rsti(item_of(e->waits[j].node))->caba.done, e->waits[j].done);
+
+		switch (e->act) {
+		case CABA_FORK:
+			if (fork_item(item) < 0)
+				return -1;
+			break;
+		case CABA_SETSID:
+			/* The root has done that */
+			if (current->parent)
+				restore_sid();
+			break;
+		case CABA_MAKE_GROUP:
+			if (set_group(0, 0))
+				return -1;
+			futex_set_and_wake(&rsti(current)->pgrp_set, 1);
+			break;
+		case CABA_MOVE:
+			if (set_group(caba_nr_in(item, caba_pidns_of(current)), group_nr(e)))
+				return -1;
+			break;
+		}
+		futex_inc_and_wake(&rsti(actor)->caba.done);
+	}
+
+	return fork_unplanned(fork_item);
+}
+
+/* In nested namespaces: into the group of the image, when all have been forked */
+int caba_join_group(void)
+{
+	struct caba_node *me = rsti(current)->caba.node;
+	struct pstree_item *keeper = rsti(current)->caba.keeper;
+	struct pstree_item *leader = rsti(current)->pgrp_leader;
+	pid_t pgid = own_nr(current, current->pgid);
+
+	if (me && me->group)
+		leader = item_of(me->group);
+	pr_info("Restoring %d to %d pgid, %d for itself\n", vpid(current), current->pgid, pgid);
+
+	if (me && me->in_group)
+		return 0;
+	if (keeper && caba_make_group())
+		return -1;
+	if (leader && leader != current && current->pgid != current->sid)
+		futex_wait_until(&rsti(leader)->pgrp_set, 1);
+	if (!pgid) {
+		pr_err("%d does not see its group %d, and is not in it\n", vpid(current), current->pgid);
+		return -1;
+	}
+	if (getpgrp() != pgid && set_group(0, pgid))
+		return -1;
+	if (leader == current || current->pgid == vpid(current) || rsti(current)->caba.keeps_group)
+		futex_set_and_wake(&rsti(current)->pgrp_set, 1);
+	return 0;
 }
 
 /*
@@ -582,7 +802,9 @@ static unsigned int nr_leaving;
 
 static struct pstree_item *helper_parent(struct pstree_item *helper)
 {
-	return rsti(helper)->caba.sibling ? helper->parent->parent : helper->parent;
+	while (rsti(helper)->caba.sibling)
+		helper = helper->parent;
+	return helper->parent;
 }
 
 static int cmp_leaving(const void *a, const void *b)
@@ -616,14 +838,15 @@ int caba_prepare_leaving(void)
 		l = &leaving[nr_leaving++];
 		l->helper = item;
 		l->parent = helper_parent(item);
-		for (p = item; p; p = helper_parent(p))
+		for (p = item; p; p = p->parent)
 			l->depth++;
 
 		/* Init does not need to be told */
-		if (rsti(item)->caba.heir && vpid(rsti(item)->caba.heir) != INIT_PID) {
-			l->heir = rsti(item)->caba.heir;
+		l->heir = rsti(item)->caba.heir;
+		if (l->heir && caba_own_pid(l->heir) == INIT_PID)
+			l->heir = NULL;
+		if (l->heir)
 			rsti(l->heir)->caba.on_call = true;
-		}
 		rsti(l->parent)->caba.on_call = true;
 		rsti(item)->caba.on_call = true;
 	}
@@ -644,6 +867,7 @@ static int set_subreaper(bool on)
 
 static int reap(struct pstree_item *helper)
 {
+	pid_t pid = caba_nr_in(helper, caba_pidns_of(current));
 	sigset_t old;
 	int status;
 
@@ -652,7 +876,7 @@ static int reap(struct pstree_item *helper)
 		return -1;
 
 	futex_set_and_wake(&rsti(helper)->caba.order, ORDER_LEAVE);
-	if (waitpid(vpid(helper), &status, 0) != vpid(helper)) {
+	if (waitpid(pid, &status, 0) != pid) {
 		pr_perror("waitpid for helper %d failed", vpid(helper));
 		return -1;
 	}
@@ -815,6 +1039,8 @@ int caba_verify(void)
 
 	if (!caba_planned)
 		return 0;
+	if (caba_find_root_level())
+		return -1;
 
 	for_each_pstree_item(item) {
 		struct births b;
@@ -822,7 +1048,7 @@ int caba_verify(void)
 		if (item->pid->state == TASK_HELPER)
 			continue;
 
-		if (parse_births(item->pid->real, &b) != 1) {
+		if (caba_births_of(item->pid->real, &b) != 1) {
 			pr_err("Can't read the births of %d(%d)\n", vpid(item), item->pid->real);
 			return -1;
 		}
@@ -831,6 +1057,8 @@ int caba_verify(void)
 			       b.sid, b.pgid, vpid(item), item->sid, item->pgid);
 			return -1;
 		}
+		if (caba_verify_ns(item, &b))
+			return -1;
 		if (item == root_item)
 			continue;
 		if (caba_verify_exit_signal(item))

@@ -24,7 +24,10 @@ struct rst_caba {
 	bool sibling;		    /* of its creator */
 	struct pstree_item *keeper; /* stays in the group of this one, which leaves it */
 	bool keeps_group;
-	struct caba_node *node;	    /* while planning */
+	struct caba_node *node;	    /* of the plan */
+	futex_t done;		    /* how many of its events */
+	struct pstree_item *deputy; /* forks for this one, which has to stay */
+	struct pstree_item *acts_for;
 
 	/* Orders from the root task, while the helpers leave */
 	bool on_call;
@@ -32,17 +35,27 @@ struct rst_caba {
 	struct pstree_item *subject;
 };
 
+#define CABA_LEVELS 33 /* MAX_PID_NS_LEVEL, and the first one */
+
 struct births {
 	pid_t ppid; /* as seen by criu */
 	pid_t caba; /* as seen by criu, 0 when outside of its sight */
-	pid_t pid;  /* these are the ones of its own pid namespace */
+	pid_t pid;  /* these are the ones of the root's pid namespace */
 	pid_t pgid;
 	pid_t sid;
+
+	/* The same and those below, 0 where not visible */
+	unsigned int levels;
+	pid_t pids[CABA_LEVELS];
+	pid_t pgids[CABA_LEVELS];
+	pid_t sids[CABA_LEVELS];
 	char state;
 	char comm[16];
 };
 
 extern int caba_read_births(int fd, struct births *b);
+extern int caba_births_of(pid_t pid, struct births *b);
+extern int caba_find_root_level(void);
 extern bool kernel_has_caba(void);
 
 /* Dump */
@@ -59,6 +72,10 @@ extern bool caba_planned;
 extern int caba_prepare_pstree(void);
 extern int caba_keep_helper(struct pstree_item *helper);
 extern int caba_check_state(struct pstree_item *item, int state);
+extern bool caba_nested(void);
+extern int caba_act(int (*fork_item)(struct pstree_item *), void (*restore_sid)(void));
+extern int caba_join_group(void);
+extern pid_t caba_own_sid(struct pstree_item *item);
 extern unsigned long caba_clone_flags(struct pstree_item *item);
 extern bool caba_leaves(struct pstree_item *item);
 extern int caba_make_group(void);

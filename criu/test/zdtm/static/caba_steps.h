@@ -4,7 +4,9 @@
  * where the kernel tells them.
  *
  * Process 0 is the test itself, and a sub-reaper, so nobody gets out of its
- * tree. All the others wait for what it tells them to do.
+ * tree. All the others wait for what it tells them to do. They can be in pid
+ * namespaces below that of the test, where they have more numbers; "pid" is
+ * always the one that the test sees.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -30,6 +33,9 @@ enum {
 	FORK,	     /* a new process, number arg */
 	THREAD_FORK, /* the same by a thread that stays */
 	SIBLING,     /* the same with CLONE_PARENT */
+	NEWPID,	     /* the same as init of a new pid namespace */
+	PUT_IN,	     /* the same into the pid namespace of a process: INTO(process, number) */
+	CHILDREN_IN, /* setns() to the pid namespace of process arg, for children */
 	EXIT,	     /* arg: is it waited for */
 	WAIT,
 	SETSID,
@@ -37,6 +43,9 @@ enum {
 	SUBREAPER,
 	REPORT,
 };
+
+#define MAX_PROCS 64
+#define INTO(where, id) ((where) * MAX_PROCS + (id))
 
 struct step {
 	int who;
@@ -46,9 +55,12 @@ struct step {
 
 struct state {
 	int zombie;
+	char pids[64]; /* all numbers, from the test's level down */
+	char pgids[64];
+	char sids[64];
+	int ns;	      /* the first process that is in the same pid namespace */
+	int children; /* the first process whose namespace children get, -1 for none */
 	int ppid;
-	int pgid;
-	int sid;
 	int caba;
 	int subreaper;
 };
@@ -62,12 +74,52 @@ struct proc {
 	struct state before, after;
 };
 
-#define MAX_PROCS 64
-
 static struct proc *procs;
 static int me;
 
 static int do_cmd(int cmd, int arg);
+
+/* As the test sees it: /proc is the one of its namespace */
+static int top_pid(void)
+{
+	char buf[16] = {};
+
+	return readlink("/proc/self", buf, sizeof(buf) - 1) > 0 ? atoi(buf) : -1;
+}
+
+/* Line of /proc/<pid>/status */
+static int status_line(int pid, const char *key, char *buf, int size)
+{
+	char path[64], line[256];
+	int len = strlen(key), ret = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	while (ret && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, len)) {
+			line[strcspn(line, "\n")] = 0;
+			snprintf(buf, size, "%s", line + len);
+			ret = 0;
+		}
+	fclose(f);
+	return ret;
+}
+
+/* The number of a process for one that is in a namespace above, or the same */
+static int number_for(int who, int id)
+{
+	char mine[64], its[64], *m, *s;
+
+	if (status_line(procs[who].pid, "NSpid:", mine, sizeof(mine)) ||
+	    status_line(procs[id].pid, "NSpid:", its, sizeof(its)))
+		return -1;
+	for (m = mine, s = its; m && s && (m = strchr(m + 1, '\t'));)
+		s = strchr(s + 1, '\t');
+	return s ? atoi(s) : -1;
+}
 
 /* Returns only in processes that have been told to go away */
 static void obey(int id)
@@ -76,6 +128,7 @@ static void obey(int id)
 
 	me = id;
 	p = &procs[me];
+	__atomic_store_n(&p->pid, top_pid(), __ATOMIC_RELEASE);
 	while (1) {
 		int cmd;
 
@@ -88,17 +141,32 @@ static void obey(int id)
 	}
 }
 
+/* It has said its number */
+static int wait_for(int id, int pid)
+{
+	while (pid > 0 && !__atomic_load_n(&procs[id].pid, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	return pid;
+}
+
 static void *thread_fork(void *arg)
 {
-	int id = (long)arg, pid;
+	int id = (long)arg;
 
-	pid = fork();
-	if (pid == 0)
+	if (fork() == 0)
 		obey(id);
-	__atomic_store_n(&procs[id].pid, pid, __ATOMIC_RELEASE);
 	while (1)
 		pause();
 	return NULL;
+}
+
+static int children_in(int pid)
+{
+	int fd = syscall(SYS_pidfd_open, pid, 0), ret;
+
+	ret = fd < 0 ? -1 : setns(fd, CLONE_NEWPID);
+	close(fd);
+	return ret;
 }
 
 static int do_cmd(int cmd, int arg)
@@ -112,27 +180,34 @@ static int do_cmd(int cmd, int arg)
 		pid = fork();
 		if (pid == 0)
 			obey(arg);
-		procs[arg].pid = pid;
-		return pid;
+		return wait_for(arg, pid);
 	case THREAD_FORK:
 		if (pthread_create(&thread, NULL, thread_fork, (void *)(long)arg))
 			return -1;
-		while (!(pid = __atomic_load_n(&procs[arg].pid, __ATOMIC_ACQUIRE)))
-			usleep(1000);
-		return pid;
+		return wait_for(arg, 1);
 	case SIBLING:
-		pid = syscall(SYS_clone, CLONE_PARENT, 0, 0, 0, 0);
+	case NEWPID:
+		pid = syscall(SYS_clone, cmd == NEWPID ? CLONE_NEWPID | SIGCHLD : CLONE_PARENT, 0, 0, 0, 0);
 		if (pid == 0)
 			obey(arg);
-		procs[arg].pid = pid;
-		return pid;
+		return wait_for(arg, pid);
+	case PUT_IN:
+		if (children_in(number_for(me, arg / MAX_PROCS)))
+			return -1;
+		pid = fork();
+		if (pid == 0)
+			obey(arg % MAX_PROCS);
+		wait_for(arg % MAX_PROCS, pid);
+		return children_in(getpid()) ? -1 : pid;
+	case CHILDREN_IN:
+		return children_in(number_for(me, arg));
 	case WAIT:
 		/* A negative one stays a zombie */
-		return waitid(P_PID, abs(arg), &si, WEXITED | (arg < 0 ? WNOWAIT : 0));
+		return waitid(P_PID, number_for(me, abs(arg)), &si, WEXITED | (arg < 0 ? WNOWAIT : 0));
 	case SETSID:
 		return setsid();
 	case SETPGID:
-		return setpgid(0, arg);
+		return setpgid(0, number_for(me, arg));
 	case SUBREAPER:
 		return prctl(PR_SET_CHILD_SUBREAPER, arg, 0, 0, 0);
 	case REPORT:
@@ -157,34 +232,45 @@ static int tell(int who, int cmd, int arg)
 	return p->ret;
 }
 
+/* The first process whose pid namespace this is */
+static int same_ns(int pid, const char *which)
+{
+	struct stat a, b;
+	char path[64];
+	int i;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, which);
+	if (stat(path, &a))
+		return -1;
+	for (i = 0; i < MAX_PROCS; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/pid", procs[i].pid);
+		if (procs[i].pid && !stat(path, &b) && a.st_ino == b.st_ino)
+			return i;
+	}
+	return MAX_PROCS;
+}
+
 static int get_state(int who, struct state *s)
 {
 	struct proc *p = &procs[who];
-	char path[64], line[256];
-	FILE *f;
+	char line[256];
 
 	memset(s, 0, sizeof(*s));
 	s->caba = -1;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", p->pid);
-	f = fopen(path, "r");
-	if (!f) {
-		pr_perror("Can't open %s", path);
+	if (status_line(p->pid, "State:", line, sizeof(line)) || status_line(p->pid, "NSpid:", s->pids, sizeof(s->pids)) ||
+	    status_line(p->pid, "NSpgid:", s->pgids, sizeof(s->pgids)) ||
+	    status_line(p->pid, "NSsid:", s->sids, sizeof(s->sids))) {
+		pr_perror("Can't read the status of %d", p->pid);
 		return -1;
 	}
-	while (fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, "State:", 6))
-			s->zombie = line[7] == 'Z';
-		if (!strncmp(line, "PPid:", 5))
-			s->ppid = atoi(line + 5);
-		if (!strncmp(line, "NSpgid:", 7))
-			s->pgid = atoi(line + 7);
-		if (!strncmp(line, "NSsid:", 6))
-			s->sid = atoi(line + 6);
-		if (!strncmp(line, "NScaba:", 7))
-			s->caba = atoi(line + 7);
-	}
-	fclose(f);
+	s->zombie = line[1] == 'Z';
+	if (!status_line(p->pid, "PPid:", line, sizeof(line)))
+		s->ppid = atoi(line);
+	if (!status_line(p->pid, "NScaba:", line, sizeof(line)))
+		s->caba = atoi(line);
+	s->ns = same_ns(p->pid, "pid");
+	s->children = s->zombie ? 0 : same_ns(p->pid, "pid_for_children");
 
 	if (!s->zombie)
 		s->subreaper = tell(who, REPORT, 0);
@@ -216,14 +302,14 @@ static int do_step(const struct step *s)
 			return -1;
 		}
 		tell(s->who, EXIT, s->who);
-		ret = tell(parent, WAIT, s->arg ? procs[s->who].pid : -procs[s->who].pid);
+		ret = tell(parent, WAIT, s->arg ? s->who : -s->who);
 		procs[s->who].zombie = 1;
 		if (s->arg)
 			procs[s->who].pid = 0;
 		futex_set(&procs[s->who].cmd, NONE);
 		return ret;
 	case SETPGID:
-		return tell(s->who, SETPGID, procs[s->arg].pid);
+		return tell(s->who, SETPGID, s->arg);
 	}
 	ret = tell(s->who, s->op, s->arg);
 	return ret < 0 ? -1 : 0;
@@ -270,9 +356,19 @@ static int compare_all(void)
 			err = 1;                                                                \
 		}                                                                               \
 	} while (0)
+#define SAME_NUMBERS(f)                                                                            \
+	do {                                                                                       \
+		if (strcmp(a->f, b->f)) {                                                          \
+			fail("process %d(%d): " #f "%s, not%s", i, procs[i].pid, a->f, b->f); \
+			err = 1;                                                                   \
+		}                                                                                  \
+	} while (0)
 		SAME(zombie);
-		SAME(pgid);
-		SAME(sid);
+		SAME(ns);
+		SAME(children);
+		SAME_NUMBERS(pids);
+		SAME_NUMBERS(pgids);
+		SAME_NUMBERS(sids);
 		SAME(subreaper);
 		/* The ones of the test itself may be criu's */
 		if (i == 0)
