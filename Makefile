@@ -18,7 +18,7 @@ help:
 	@echo 'make deb             Debian kernel packages with CABA, for a real machine'
 	@echo 'make deb-criu        Debian packages of CRIU with the series, and of cabatree (a minute)'
 	@echo 'make shell           a shell in the guest'
-	@echo 'make bench           cost of fork, exit and exec beside the unpatched kernel'
+	@echo 'make bench           cost of fork, exit and exec beside the unpatched kernel; cabatree beside pstree'
 	@echo 'make criu            CRIU as it is and with the series, in build/criu/'
 	@echo 'make check-series    the series on every base, architecture and configuration (hours)'
 	@echo '                     DEPTH=--quick or --boot: on every base (half an hour)'
@@ -62,7 +62,7 @@ check-%:
 	@scripts/setup run $@
 	@checks/run $* --base $(BASE) $(PARTS)
 
-bench: check-bench check-curves
+bench: check-bench check-curves check-crowd
 
 soak:
 	@scripts/setup run
