@@ -91,7 +91,7 @@ struct proc *after(const struct proc *p, const struct proc *top, int t);
 struct proc *first(struct proc *top, int t);
 bool is_stray(const struct proc *p, const struct proc *top);
 
-void no_nscaba(void) __attribute__((noreturn));
+void no_nscaba(void);
 
 /* A line that grows, and ends where the terminal does. */
 struct text {
