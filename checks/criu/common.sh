@@ -14,7 +14,8 @@ prepare() {
 	mkdir -p "$criu/bin"
 	scripts/criu build &&
 	# There is less to dump of a static one
-	gcc -O2 -Wall -static -o "$criu/bin/caba_tree" criu/test/others/caba/caba_tree.c
+	gcc -O2 -Wall -static -o "$criu/bin/caba_tree" criu/test/others/caba/caba_tree.c &&
+	gcc -O2 -Wall -static -o "$criu/bin/caba_case" criu/test/others/caba/caba_case.c
 }
 
 # Runs guest() of this part there, with all settings; its lines are in $logs/PART
@@ -71,7 +72,7 @@ guest_common() {
 	ip link set lo up
 	cd /tmp || exit
 	mkdir bin
-	cp "$criu/bin/caba_tree" bin
+	cp "$criu/bin/caba_tree" "$criu/bin/caba_case" bin
 }
 
 # Each CRIU probes the kernel once, not whenever the other one was run before
@@ -106,6 +107,54 @@ processes() {
 	all=$(grep -Ls $'^PPid:\t2$' /proc/[0-9]*/status || :)
 	wc -l <<< "$all"
 }
+
+# Dumps and restores ROOT, and says what has become of it, "ok" first if that is
+# as it should be. With WORDS the dump has to be refused with these, and all below
+# STARTER to be as they were. The restored root's pid is in /tmp/pid.
+round_trip() {	# ROOT STARTER WORDS [OPTION...]
+	local root=$1 starter=$2 words=$3 before after look=/tmp/bin/caba_case
+	shift 3
+	rm -rf /tmp/img /tmp/pid
+	mkdir /tmp/img
+	before=$($look --look "$starter")
+	if [[ $bin == */caba ]] && [ "${dry:-y}" = y ]; then
+		if "$bin" dump --dry-run -t "$root" "$@" > /tmp/out 2>&1; then
+			[ -z "$words" ] || echo "the dry run finds nothing, "
+		else
+			[ -n "$words" ] || echo "the dry run refuses it: $(said /tmp/out), "
+		fi
+		[ "$before" = "$($look --look "$starter")" ] || echo "the dry run changes it, "
+	fi
+
+	[ -n "$words" ] || before=$($look --look "$root")
+	if ! timeout 60 "$bin" dump -t "$root" -D /tmp/img -o d.log "$@" > /dev/null 2>&1; then
+		sleep 1
+		after=$($look --look "$starter")
+		if [ -z "$words" ]; then
+			echo "refused: $(said /tmp/img/d.log)"
+		elif ! grep -q "$words" /tmp/img/d.log; then
+			echo "refused with other words: $(said /tmp/img/d.log)"
+		elif [ "$before" != "$after" ]; then
+			echo "refused, and changed: $(diff <(echo "$before") <(echo "$after") | tr '\n' ';')"
+		else
+			echo "ok refused"
+		fi
+	elif ! timeout 60 "$bin" restore -d -D /tmp/img -o r.log --pidfile /tmp/pid > /dev/null 2>&1; then
+		echo "lost: $(said /tmp/img/r.log)"
+	else
+		sleep 1
+		after=$($look --look "$(cat /tmp/pid)")
+		if [ -n "$words" ]; then
+			echo "dumped"
+		elif [ "$before" != "$after" ]; then
+			echo "different: $(diff <(echo "$before") <(echo "$after") | tr '\n' ';')"
+		else
+			echo "ok came back"
+		fi
+	fi
+}
+
+said() { grep -a -h 'Error (' "$1" | head -1 | sed 's/.*): //'; }
 
 # What CRIU said of images, without the line of its source
 first_error() {	# IMAGES

@@ -118,11 +118,12 @@ static void take_terminal(int master)
 	signal(SIGTTOU, SIG_IGN);
 }
 
+/* Whoever has taken note of the stop does not see its signal any more: leave that */
 static int stopped_by(int pid)
 {
-	int status;
+	siginfo_t si;
 
-	return waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
+	return waitid(P_PID, pid, &si, WSTOPPED | WNOWAIT) ? 0 : si.si_status;
 }
 
 /*
@@ -483,6 +484,9 @@ static int look(int root)
 		int ppid = 0, caba = 0;
 		char fg[16] = "none";
 
+		/* CRIU gives a controlling terminal to leaders only */
+		if (l->nr[0] != l->nr[2])
+			l->tpgid = 0;
 		if (l->tpgid > 0)
 			strcpy(fg, "gone");
 		for (k = 0; k < nr; k++) {
