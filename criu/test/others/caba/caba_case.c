@@ -287,7 +287,6 @@ static void terminal_leader_last(void)
 			take_terminal(master);
 			if (orphan())
 				rest();
-			here();
 			adopted();
 			rest();
 		}
@@ -324,7 +323,7 @@ static const struct {
 	{ "exit-signal-sibling", 2, .inside = exit_signal_sibling },
 	{ "foreground-gone", 1, .inside = foreground_gone },
 	{ "terminal-stops", 1, .inside = terminal_stops },
-	{ "terminal-leader-last", 3, .inside = terminal_leader_last },
+	{ "terminal-leader-last", 2, .inside = terminal_leader_last },
 	{ "polls", 1, .inside = polls },
 };
 
