@@ -127,7 +127,7 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 	fi
 
 	[ -n "$words" ] || before=$($look --look "$root")
-	if ! timeout 60 "$bin" dump -t "$root" -D /tmp/img -o d.log "$@" > /dev/null 2>&1; then
+	if ! timeout 200 "$bin" dump -t "$root" -D /tmp/img -o d.log "$@" > /dev/null 2>&1; then
 		sleep 1
 		after=$($look --look "$starter")
 		if [ -z "$words" ]; then
@@ -139,7 +139,7 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 		else
 			echo "ok refused"
 		fi
-	elif ! timeout 60 "$bin" restore -d -D /tmp/img -o r.log --pidfile /tmp/pid > /dev/null 2>&1; then
+	elif ! timeout 200 "$bin" restore -d -D /tmp/img -o r.log --pidfile /tmp/pid > /dev/null 2>&1; then
 		echo "lost: $(said /tmp/img/r.log)"
 	else
 		sleep 1

@@ -269,7 +269,8 @@ static int get_state(int who, struct state *s)
 		s->ppid = atoi(line);
 	if (!status_line(p->pid, "NScaba:", line, sizeof(line)))
 		s->caba = atoi(line);
-	s->ns = same_ns(p->pid, "pid");
+	/* A restored zombie is root's, and only root may see its namespaces */
+	s->ns = s->zombie && geteuid() ? 0 : same_ns(p->pid, "pid");
 	s->children = s->zombie ? 0 : same_ns(p->pid, "pid_for_children");
 
 	if (!s->zombie)
