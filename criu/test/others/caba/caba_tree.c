@@ -5,7 +5,8 @@
  * For each seed a pid namespace is filled by random fork, exit, wait, setsid,
  * setpgid and sub-reapers. Then criu dumps and restores it, some times in a
  * row, and each time it is compared with what it was: pid, ppid, pgid, sid,
- * sub-reaper flag, zombies, and NScaba where the kernel has it.
+ * sub-reaper flag, zombies, and NScaba where the kernel has it. From level 5 on
+ * there are pid namespaces below, and numbers and namespaces are compared, too.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,14 +33,17 @@
 #define MAX_PID	 8192
 #define SHM_ADDR ((void *)0x100000000000UL)
 #define TIMEOUT	 60 /* seconds */
+#define NR_LEN	 64
 
 enum { CMD_NONE, CMD_FORK, CMD_EXIT, CMD_WAIT, CMD_SETSID, CMD_SETPGID, CMD_SUBREAPER, CMD_GET_SUBREAPER,
-       CMD_FORK_FILES, CMD_UNSHARE_FILES };
+       CMD_FORK_FILES, CMD_UNSHARE_FILES, CMD_CLONE, CMD_UNSHARE_PID, CMD_SETNS, CMD_SETPGID_OF };
 
 struct slot {
 	int cmd;
 	int arg;
+	int arg2;
 	int ret;
+	int real; /* from CMD_CLONE: as /proc has it, which is not the one of the tree */
 };
 
 struct shm {
@@ -60,26 +64,48 @@ static void futex_wake(int *f)
 	syscall(SYS_futex, f, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-static void obey(void);
+static void obey(int slot);
 
-static int carry_out(int cmd, int arg)
+static int carry_out(int cmd, int arg, int arg2)
 {
-	int ret = 0, flag;
+	int ret = 0, flag, fd;
+	char path[64] = "";
 	siginfo_t si;
 
 	switch (cmd) {
 	case CMD_FORK:
 		ret = fork();
 		if (!ret)
-			obey();
+			obey(getpid());
 		break;
 	case CMD_FORK_FILES:
 		ret = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 		if (!ret)
-			obey();
+			obey(getpid());
 		break;
 	case CMD_UNSHARE_FILES:
 		ret = unshare(CLONE_FILES);
+		break;
+	case CMD_CLONE:
+		ret = syscall(SYS_clone, arg | SIGCHLD, 0, 0, 0, 0);
+		if (ret)
+			break;
+		if (readlink("/proc/self", path, sizeof(path) - 1) > 0)
+			__atomic_store_n(&shm->slot[arg2].real, atoi(path), __ATOMIC_RELEASE);
+		obey(arg2);
+		break;
+	case CMD_UNSHARE_PID:
+		ret = unshare(CLONE_NEWPID);
+		break;
+	case CMD_SETNS:
+		snprintf(path, sizeof(path), "/proc/%d/ns/pid", arg);
+		fd = open(path, O_RDONLY);
+		ret = fd < 0 ? fd : setns(fd, CLONE_NEWPID);
+		if (fd >= 0)
+			close(fd);
+		break;
+	case CMD_SETPGID_OF:
+		ret = setpgid(arg, arg2);
 		break;
 	case CMD_EXIT:
 		_exit(arg);
@@ -105,9 +131,9 @@ static int carry_out(int cmd, int arg)
 }
 
 /* What each process of the tree does */
-static void obey(void)
+static void obey(int slot)
 {
-	struct slot *me = &shm->slot[getpid()];
+	struct slot *me = &shm->slot[slot];
 	int cmd;
 
 	while (1) {
@@ -116,7 +142,7 @@ static void obey(void)
 			futex_wait(&me->cmd, CMD_NONE);
 			continue;
 		}
-		me->ret = carry_out(cmd, me->arg);
+		me->ret = carry_out(cmd, me->arg, me->arg2);
 		__atomic_store_n(&me->cmd, CMD_NONE, __ATOMIC_RELEASE);
 		futex_wake(&me->cmd);
 	}
@@ -132,6 +158,12 @@ struct proc {
 	int caba; /* -1 if the kernel does not tell */
 	int subreaper;
 	int real;
+
+	/* Where there are pid namespaces below the root's */
+	char nums[NR_LEN], sids[NR_LEN], pgids[NR_LEN]; /* from the root's down */
+	unsigned long ns_ino, child_ino;
+	int ns;	     /* pid of its init */
+	int next_ns; /* the same for pid_for_children, -1 if it is dead, -2 if it is empty */
 };
 
 struct tree {
@@ -154,15 +186,19 @@ static int fail(const char *fmt, ...)
 /* Who gives the commands, if it is in the tree itself */
 static int self;
 
-static int command(int pid, int cmd, int arg)
+/* By pid, where that is not the slot's number itself */
+static int slot_of[MAX_PID];
+
+static int command2(int pid, int cmd, int arg, int arg2)
 {
-	struct slot *s = &shm->slot[pid];
+	struct slot *s = &shm->slot[slot_of[pid] ?: pid];
 	time_t end = time(NULL) + TIMEOUT;
 
 	if (pid == self)
-		return carry_out(cmd, arg);
+		return carry_out(cmd, arg, arg2);
 
 	s->arg = arg;
+	s->arg2 = arg2;
 	__atomic_store_n(&s->cmd, cmd, __ATOMIC_RELEASE);
 	futex_wake(&s->cmd);
 	if (cmd == CMD_EXIT)
@@ -174,6 +210,11 @@ static int command(int pid, int cmd, int arg)
 			return fail("process %d does not react", pid), -ETIMEDOUT;
 	}
 	return s->ret;
+}
+
+static int command(int pid, int cmd, int arg)
+{
+	return command2(pid, cmd, arg, 0);
 }
 
 /*
@@ -463,6 +504,30 @@ static int big_tree(struct tree *t, int n)
 /*
  * Reality
  */
+static bool nested;
+static int above; /* levels from ours down to the root's */
+
+/* The numbers from the root's level down */
+static char *numbers(char *line)
+{
+	int n;
+
+	for (n = 0; n <= above && line; n++)
+		line = strchr(line + !!n, '\t');
+	return line ? line + 1 : line;
+}
+
+static unsigned long ns_ino(int real, const char *name)
+{
+	char path[64], link[64] = "";
+	unsigned long ino = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", real, name);
+	if (readlink(path, link, sizeof(link) - 1) > 0)
+		sscanf(link, "pid:[%lu]", &ino);
+	return ino;
+}
+
 static int read_proc(int real, struct proc *p, int *pid)
 {
 	char path[64], buf[8192], *line, *last, *save;
@@ -484,18 +549,27 @@ static int read_proc(int real, struct proc *p, int *pid)
 	p->caba = -1;
 	for (line = strtok_r(buf, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		last = strrchr(line, '\t');
+		/* A CABA may be above */
+		if (nested && !strncmp(line, "NS", 2) && strncmp(line, "NScaba", 6))
+			last = numbers(line);
+		if (!last)
+			continue;
 		if (!strncmp(line, "State:", 6))
 			p->zombie = line[7] == 'Z' || line[7] == 'X';
 		else if (!strncmp(line, "PPid:", 5))
 			p->ppid = atoi(line + 5);
 		else if (!strncmp(line, "NSpid:", 6))
-			*pid = atoi(last);
+			*pid = atoi(last), snprintf(p->nums, NR_LEN, "%s", last);
 		else if (!strncmp(line, "NSpgid:", 7))
-			p->pgid = atoi(last);
+			p->pgid = atoi(last), snprintf(p->pgids, NR_LEN, "%s", last);
 		else if (!strncmp(line, "NSsid:", 6))
-			p->sid = atoi(last);
+			p->sid = atoi(last), snprintf(p->sids, NR_LEN, "%s", last);
 		else if (!strncmp(line, "NScaba:", 7))
 			p->caba = atoi(line + 7);
+	}
+	if (nested) {
+		p->ns_ino = ns_ino(real, "pid");
+		p->child_ino = p->zombie ? p->ns_ino : ns_ino(real, "pid_for_children");
 	}
 	return 0;
 }
@@ -554,16 +628,51 @@ static int to_pid(struct real_list *l, int real)
 	return 0;
 }
 
+static bool is_init(struct proc *p)
+{
+	char *last = strrchr(p->nums, '\t');
+
+	return last ? !strcmp(last, "\t1") : !strcmp(p->nums, "1");
+}
+
+static int init_of(struct tree *t, unsigned long ino)
+{
+	int i;
+
+	for (i = 1; i <= t->last; i++)
+		if (t->p[i].exists && t->p[i].ns_ino == ino && is_init(&t->p[i]))
+			return i;
+	return -1;
+}
+
 /* All that can be seen of a tree, with the pids of its namespace */
-static int look(int root, struct tree *t)
+static int scan(int root, struct tree *t)
 {
 	static struct real_list l;
-	int i;
+	char first[NR_LEN];
+	struct proc p;
+	int i, pid;
 
 	memset(t, 0, sizeof(*t));
 	l.nr = 0;
+	if (nested) {
+		above = 0;
+		if (read_proc(root, &p, &pid))
+			return fail("no root");
+		snprintf(first, sizeof(first), "%s", p.nums);
+		for (i = 0; first[i]; i++)
+			above += first[i] == '\t';
+	}
 	if (list_tree(root, t, &l))
 		return -1;
+	for (i = 1; i <= t->last && nested; i++) {
+		struct proc *q = &t->p[i];
+
+		if (!q->exists)
+			continue;
+		q->ns = init_of(t, q->ns_ino);
+		q->next_ns = !q->child_ino ? -2 : q->child_ino == q->ns_ino ? 0 : init_of(t, q->child_ino);
+	}
 
 	for (i = 1; i <= t->last; i++) {
 		struct proc *p = &t->p[i];
@@ -573,7 +682,21 @@ static int look(int root, struct tree *t)
 		p->ppid = i == 1 ? 0 : to_pid(&l, p->ppid);
 		if (p->caba != -1)
 			p->caba = i == 1 ? 0 : to_pid(&l, p->caba);
-		if (!p->zombie) {
+	}
+	return 0;
+}
+
+static int look(int root, struct tree *t)
+{
+	int i;
+
+	if (scan(root, t))
+		return -1;
+
+	for (i = 1; i <= t->last; i++) {
+		struct proc *p = &t->p[i];
+
+		if (p->exists && !p->zombie) {
 			p->subreaper = command(i, CMD_GET_SUBREAPER, 0);
 			if (p->subreaper < 0)
 				return -1;
@@ -603,6 +726,11 @@ static int compare(struct tree *a, struct tree *b)
 		SAME(subreaper);
 		if (x->caba != -1 && y->caba != -1)
 			SAME(caba);
+		SAME(ns);
+		SAME(next_ns);
+		if (nested && (strcmp(x->nums, y->nums) || strcmp(x->sids, y->sids) || strcmp(x->pgids, y->pgids)))
+			return fail("%d has numbers %s, session %s, group %s, not %s, %s, %s", i, y->nums, y->sids,
+				    y->pgids, x->nums, x->sids, x->pgids);
 	}
 	return 0;
 }
@@ -616,8 +744,9 @@ static void print_tree(struct tree *t)
 		struct proc *p = &t->p[i];
 
 		if (p->exists)
-			printf("%6d%6d%6d%6d%6d%s%s\n", i, p->ppid, p->pgid, p->sid, p->caba,
-			       p->subreaper ? " sub-reaper" : "", p->zombie ? " zombie" : "");
+			printf("%6d%6d%6d%6d%6d%s%s%s%s\n", i, p->ppid, p->pgid, p->sid, p->caba,
+			       p->subreaper ? " sub-reaper" : "", p->zombie ? " zombie" : "",
+			       nested ? "  " : "", nested ? p->nums : "");
 	}
 }
 
@@ -684,7 +813,222 @@ static int start_ns(void *arg)
 	fd = open("/dev/null", O_RDWR);
 	dup2(fd, 0), dup2(fd, 1), dup2(fd, 2);
 	syscall(SYS_close_range, 3, ~0U, 0);
-	obey();
+	obey(1);
+	return 0;
+}
+
+/*
+ * Trees with pid namespaces below the root's. There is no model of these here:
+ * what has come of the history is read from /proc.
+ */
+static int nr_slots;
+
+static int levels_of(struct proc *p)
+{
+	int n = 1, i;
+
+	for (i = 0; p->nums[i]; i++)
+		n += p->nums[i] == '\t';
+	return n;
+}
+
+/* The number of @p in the namespace of @in, which is not below it */
+static int number_in(struct proc *p, struct proc *in)
+{
+	char *s = p->nums;
+	int n;
+
+	for (n = levels_of(in); n > 1 && s; n--) {
+		s = strchr(s, '\t');
+		s = s ? s + 1 : s;
+	}
+	return s ? atoi(s) : 0;
+}
+
+/* Somebody new has a slot, and tells which process it is */
+static int learn_pid(int slot)
+{
+	int *real = &shm->slot[slot].real, tries, pid = 0;
+	struct proc p;
+
+	for (tries = 0; !__atomic_load_n(real, __ATOMIC_ACQUIRE); tries++) {
+		if (tries > 5000)
+			return fail("a new process does not start");
+		usleep(1000);
+	}
+	if (read_proc(*real, &p, &pid) || pid <= 0 || pid >= MAX_PID)
+		return fail("new process %d", *real);
+	slot_of[pid] = slot;
+	return pid;
+}
+
+static int new_slot(void)
+{
+	memset(&shm->slot[++nr_slots], 0, sizeof(shm->slot[0]));
+	return nr_slots;
+}
+
+static int do_clone(int pid, int flags)
+{
+	int slot = new_slot(), ret;
+
+	ret = command2(pid, CMD_CLONE, flags, slot);
+	return ret < 0 ? 0 : learn_pid(slot);
+}
+
+/* From outside: who enters does setsid() and forks; what stays is an orphan */
+static int put_in(struct tree *t, int init)
+{
+	int slot = new_slot(), enter, pid, child, fd;
+
+	enter = fork();
+	if (!enter) {
+		if (carry_out(CMD_SETNS, t->p[init].real, 0))
+			_exit(1);
+		fd = open("/dev/null", O_RDWR);
+		dup2(fd, 0), dup2(fd, 1), dup2(fd, 2);
+		syscall(SYS_close_range, 3, ~0U, 0);
+		if (carry_out(CMD_CLONE, 0, slot) < 0)
+			_exit(1);
+		waitpid(-1, NULL, 0);
+		_exit(0);
+	}
+	pid = learn_pid(slot);
+	if (pid < 0)
+		return -1;
+	command(pid, CMD_SETSID, 0);
+	child = do_clone(pid, 0);
+	if (child > 0 && rnd(2))
+		command(child, CMD_SETSID, 0);
+	if (rnd(2))
+		do_clone(pid, 0);
+	command(pid, CMD_EXIT, 0);
+	waitpid(enter, NULL, 0);
+	return child < 0 ? -1 : 0;
+}
+
+/* An init in a group that a dead process of its own namespace has led could not die */
+static void leave_dead_groups(struct tree *t)
+{
+	int i;
+
+	for (i = 2; i <= t->last; i++) {
+		struct proc *p = &t->p[i];
+
+		if (p->exists && !p->zombie && is_init(p) && p->sid != i && !t->p[p->pgid].exists)
+			command2(i, CMD_SETPGID_OF, 0, 0);
+	}
+}
+
+static int reap(struct tree *t, int pid, bool leave)
+{
+	struct proc *p = &t->p[pid], *parent = &t->p[p->ppid];
+	int nr = number_in(p, parent);
+
+	return command(p->ppid, CMD_WAIT, leave ? -nr : nr);
+}
+
+static int die(int root, struct tree *t, int pid, bool leave)
+{
+	int level = levels_of(&t->p[pid]), tries, i, ret;
+	bool init = is_init(&t->p[pid]);
+
+	if (init)
+		leave_dead_groups(t);
+	command(pid, CMD_EXIT, rnd(100));
+
+	/* What it takes with it may have parents or groups outside */
+	for (tries = 0; init; tries++) {
+		if (tries > 300)
+			return fail("init %d does not die", pid);
+		usleep(2000);
+		if (scan(root, t))
+			continue;
+		if (t->p[pid].zombie || !t->p[pid].exists)
+			break;
+		for (i = 2; i <= t->last; i++) {
+			struct proc *p = &t->p[i];
+
+			if (!p->exists || i == pid)
+				continue;
+			if (p->zombie && levels_of(p) >= level && !t->p[p->ppid].zombie && p->ppid != pid)
+				reap(t, i, false);
+			else if (tries > 20 && !p->zombie && levels_of(p) < level && p->sid != i)
+				command2(i, CMD_SETPGID_OF, 0, 0);
+		}
+	}
+	if (init && !t->p[pid].exists)
+		return 0;
+	ret = reap(t, pid, leave);
+	return ret ? fail("wait for %d: %d", pid, ret) : 0;
+}
+
+static int nested_tree(int root, struct tree *t, unsigned int seed, int level, int min, int max)
+{
+	int depth = level == 5 ? 3 : level == 6 ? 4 : 5, nr, steps, pid, other, ret;
+
+	rnd_state = seed * 2654435761ULL + level;
+	nr = min + rnd(max - min + 1);
+	steps = 3 * nr;
+	memset(slot_of, 0, sizeof(slot_of));
+	slot_of[1] = nr_slots = 1;
+
+	while (1) {
+		int op = rnd(100), have;
+		struct proc *p, *o;
+
+		if (scan(root, t))
+			return -1;
+		have = nr_procs(t);
+		if (steps-- <= 0 && have >= nr)
+			break;
+		if (steps < -10 * nr)
+			return fail("the tree does not grow");
+		pid = pick_alive(t);
+		other = pick_alive(t);
+		p = &t->p[pid];
+		o = &t->p[other];
+		ret = 0;
+
+		if (op < 40) {
+			if (have < nr)
+				ret = do_clone(pid, 0);
+		} else if (op < 50) {
+			if (have < nr && levels_of(p) < depth)
+				ret = do_clone(pid, CLONE_NEWPID);
+		} else if (op < 65) {
+			if (pid != 1 && (!is_init(p) || !rnd(5)))
+				ret = die(root, t, pid, !rnd(4));
+		} else if (op < 73) {
+			command(pid, CMD_SETSID, 0);
+		} else if (op < 80) {
+			command(pid, CMD_SUBREAPER, rnd(10) < 6);
+		} else if (op < 85) {
+			/* Numbers that are not seen are refused */
+			command2(pid, CMD_SETPGID_OF, 0, rnd(2) || !t->p[o->pgid].exists ? 0 : number_in(&t->p[o->pgid], p));
+		} else if (level < 6) {
+			continue;
+		} else if (op < 89) {
+			if (have < nr)
+				ret = put_in(t, o->ns);
+		} else if (op < 93) {
+			command(pid, CMD_SETNS, rnd(3) ? o->real : p->real);
+		} else if (level < 7) {
+			continue;
+		} else if (op < 96) {
+			if (have < nr && pid != 1)
+				ret = do_clone(pid, CLONE_PARENT | (levels_of(p) < depth && !rnd(5) ? CLONE_NEWPID : 0));
+		} else if (op < 99) {
+			if (o->ppid)
+				command2(o->ppid, CMD_SETPGID_OF, number_in(o, &t->p[o->ppid]),
+					 rnd(2) || !t->p[p->pgid].exists ? 0 : number_in(&t->p[p->pgid], &t->p[o->ppid]));
+		} else if (levels_of(p) < depth) {
+			command(pid, CMD_UNSHARE_PID, 0);
+		}
+		if (ret < 0)
+			return ret;
+	}
+	leave_dead_groups(t);
 	return 0;
 }
 
@@ -792,13 +1136,15 @@ static int one_seed(unsigned int seed)
 
 	if (big)
 		it = big_tree(&model, big);
+	else if (nested)
+		it = nested_tree(root, &model, seed, level, min_procs, max_procs);
 	else
 		it = scenario ? scenario_tree(&model, scenario) : random_tree(&model, seed, level, min_procs, max_procs);
 	if (it || look(root, &before))
 		goto out;
 	if (verbose)
 		print_tree(&before);
-	if (compare(&model, &before)) {
+	if (!nested && compare(&model, &before)) {
 		fail("before the dump: %s", strdup(why));
 		goto out;
 	}
@@ -933,10 +1279,12 @@ static int be_init(const char *state, int port, int fill)
 
 static void usage(void)
 {
-	printf("Usage: caba_tree [--criu FILE] [--dir DIR] [--seeds FIRST-LAST] [--level 1..4] [--iters N]\n"
+	printf("Usage: caba_tree [--criu FILE] [--dir DIR] [--seeds FIRST-LAST] [--level 1..7] [--iters N]\n"
 	       "                 [--procs MIN-MAX] [--scenario NAME] [--big N] [--limit SECONDS] [--verbose] [--keep]\n"
 	       "Levels: 1 fork, exit, wait, setsid; 2 also sub-reapers, set before they have children;\n"
-	       "        3 sub-reapers set and cleared at any time; 4 also setpgid\n"
+	       "        3 sub-reapers set and cleared at any time; 4 also setpgid;\n"
+	       "        5 pid namespaces below; 6 entered from inside and outside; 7 also CLONE_PARENT, setpgid of\n"
+	       "        children, unshare\n"
 	       "Scenarios: tricky subreaper-before subreaper-after subreaper-reset orphan-chain\n"
 	       "           dead-leader setsid-after-fork zombies dead-group-leader left-groups shared-files\n"
 	       "           daemon plain unshared-files (which can not be restored)\n"
@@ -971,7 +1319,7 @@ int main(int argc, char *argv[])
 			if (sscanf(v, "%u-%u", &first, &last) != 2)
 				usage();
 		} else if (!strcmp(a, "--level"))
-			level = atoi(v);
+			level = atoi(v), nested = level >= 5;
 		else if (!strcmp(a, "--iters"))
 			iters = atoi(v);
 		else if (!strcmp(a, "--procs")) {
