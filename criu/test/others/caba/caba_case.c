@@ -74,11 +74,10 @@ static void lead(void)
 		die("setsid");
 }
 
-static void adopted(void)
+/* The creator may be over before its child runs, which can not ask who it was then */
+static void adopted(int creator)
 {
-	int old = getppid();
-
-	while (getppid() == old)
+	while (getppid() == creator)
 		usleep(1000);
 }
 
@@ -88,9 +87,10 @@ static int orphan(void)
 	int mid = child();
 
 	if (!mid) {
+		mid = getpid();
 		if (child())
 			_exit(0);
-		adopted();
+		adopted(mid);
 		return 1;
 	}
 	wait_for(mid);
@@ -189,6 +189,8 @@ static int put_in(void)
 
 static void exit_signals(void)
 {
+	int mid;
+
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (!clone_with(0))
 		rest();
@@ -198,8 +200,9 @@ static void exit_signals(void)
 		rest();
 	}
 	if (!child()) {
+		mid = getpid();
 		if (!clone_with(SIGUSR1)) {
-			adopted();
+			adopted(mid);
 			rest();
 		}
 		here();
@@ -282,12 +285,13 @@ static void terminal_leader_last(void)
 
 	mid = child();
 	if (!mid) {
+		mid = getpid();
 		if (!child()) {
 			lead();
 			take_terminal(master);
 			if (orphan())
 				rest();
-			adopted();
+			adopted(mid);
 			rest();
 		}
 		sleep(2);
