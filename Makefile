@@ -62,7 +62,7 @@ check-%:
 	@scripts/setup run $@
 	@checks/run $* --base $(BASE) $(PARTS)
 
-bench: check-bench check-curves check-crowd
+bench: check-bench check-sizes check-curves check-crowd
 
 soak:
 	@scripts/setup run
