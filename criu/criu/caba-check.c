@@ -347,12 +347,6 @@ int caba_check_exit_signals(struct caba_forest *f)
 		item = n->data;
 		if (item->exit_signal == SIGCHLD)
 			continue;
-
-		if (n->creator != n->parent) {
-			pr_err("%d can't get %d as its exit signal: it has to be forked by a helper\n", n->pid,
-			       item->exit_signal);
-			return -1;
-		}
 		if (n->zombie && item->exit_signal) {
 			pr_err("%d is a zombie with %d as its exit signal, which its parent would get once more\n", n->pid,
 			       item->exit_signal);

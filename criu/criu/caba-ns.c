@@ -149,6 +149,7 @@ void caba_fill_node(struct caba_node *n, const struct pstree_item *item)
 {
 	struct caba_inner *in = item->inner;
 
+	n->exit_signal = item->exit_signal;
 	if (!in)
 		return;
 	n->ns = in->ns->plan;

@@ -6,6 +6,7 @@
  * Only the nodes given are looked at here, neither images nor the kernel, so
  * that the plan can be tested against random histories: see unittest/caba.c.
  */
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +95,14 @@ static struct caba_node *add_helper(struct plan *p, enum caba_kind kind, struct 
 {
 	struct caba_node *h = &p->f->nodes[p->f->nr++];
 
-	*h = (struct caba_node){ .kind = kind, .creator = creator, .born_sid = -1, .need = -1, .walked = -1 };
+	*h = (struct caba_node){
+		.kind = kind,
+		.creator = creator,
+		.exit_signal = SIGCHLD,
+		.born_sid = -1,
+		.need = -1,
+		.walked = -1,
+	};
 	return h;
 }
 
@@ -634,7 +642,6 @@ static int find_siblings(struct plan *p)
 				return -1;
 			}
 			m->sibling = true;
-			m->apart = is_leader(c) && m->need == c->sid;
 			if (c->parent)
 				break;
 			/* A dead leader's is known from here */
@@ -643,6 +650,62 @@ static int find_siblings(struct plan *p)
 	}
 
 	return 0;
+}
+
+/*
+ * Exit signals
+ *
+ * They are given at birth, and whoever is adopted has SIGCHLD from then on. So
+ * who has another one has never had another parent. If that has not forked it,
+ * it is a sibling of its creator, and has the signal of that.
+ */
+static int find_signals(struct plan *p)
+{
+	struct caba_node *n, *m, *c;
+	unsigned int i;
+
+	for (i = 1; i < p->f->nr_tasks; i++) {
+		n = &p->f->nodes[i];
+		if (n->exit_signal == SIGCHLD)
+			continue;
+		for (m = n; m->creator != n->parent; m = c) {
+			c = m->creator;
+			if (is_init(c) || (!c->parent && c->kind != CABA_SESSION) ||
+			    (c->parent && (c->parent != n->parent || c->exit_signal != n->exit_signal))) {
+				pr_err("%d can't get %d as its exit signal: it is no sibling of %d, which it descends from\n",
+				       n->pid, n->exit_signal, c->pid);
+				return -1;
+			}
+			m->sibling = true;
+			if (c->parent)
+				break;
+			c->parent = n->parent;
+			c->exit_signal = n->exit_signal;
+		}
+	}
+
+	return 0;
+}
+
+/* Whose siblings are in a session that their parent is not in: it can't move them into groups */
+static void find_apart(struct plan *p)
+{
+	struct caba_node *m, *c;
+	unsigned int i, len;
+
+	for (i = 1; i < p->f->nr; i++) {
+		len = 0;
+		for (m = &p->f->nodes[i]; m->sibling && m->walked; m = m->creator)
+			p->path[len++] = m;
+		while (len--) {
+			m = p->path[len];
+			c = m->creator;
+			m->apart = c->apart || (is_leader(c) && m->need == c->sid);
+			m->walked = 0;
+		}
+	}
+	for (i = 1; i < p->f->nr; i++)
+		p->f->nodes[i].walked = -1;
 }
 
 /*
@@ -850,7 +913,7 @@ static void keep_groups(struct plan *p)
 static bool same_helper(struct caba_node *a, struct caba_node *b)
 {
 	return a->creator == b->creator && a->heir == b->heir && a->ns == b->ns && a->sid == b->sid &&
-	       a->sibling == b->sibling && a->pgid == b->pgid;
+	       a->sibling == b->sibling && a->pgid == b->pgid && a->exit_signal == b->exit_signal;
 }
 
 static unsigned int hash_helper(struct caba_node *h)
@@ -871,6 +934,7 @@ static int put_above(struct plan *p, struct caba_node *n, struct caba_ns *ns, st
 		.creator = n->creator,
 		.heir = heir,
 		.parent = sibling ? n->parent : NULL,
+		.exit_signal = heir && !sibling ? SIGCHLD : n->exit_signal,
 		.ns = ns,
 		.sid = n->need,
 		.born_sid = -1,
@@ -964,8 +1028,12 @@ static int fix_births(struct plan *p)
 			continue;
 		}
 
-		/* That namespace may only come to be after the creator's setsid() */
+		/*
+		 * That namespace may only come to be after the creator's setsid().
+		 * A helper would not leave it another exit signal than SIGCHLD.
+		 */
 		if (c->kind == CABA_TASK && is_leader(c) && n->need != -1 && n->need != c->sid && c->ns != n->ns &&
+		    (n->sibling || n->exit_signal == SIGCHLD) &&
 		    put_above(p, n, c->ns, n->sibling ? NULL : c, n->sibling))
 			return -1;
 	}
@@ -984,8 +1052,18 @@ static int check_born_parents(struct plan *p)
 			p->path[len++] = m;
 		if (!m->sibling)
 			m->born_parent = m->creator;
-		for (n = m->born_parent; len--;)
-			p->path[len]->born_parent = n;
+		for (n = m->born_parent; len--;) {
+			m = p->path[len];
+			m->born_parent = n;
+			if (m->exit_signal == m->creator->exit_signal)
+				continue;
+			if (m->kind == CABA_TASK) {
+				pr_err("%d can't get %d as its exit signal: it is a sibling of %d, which has %d\n", m->pid,
+				       m->exit_signal, m->creator->pid, m->creator->exit_signal);
+				return -1;
+			}
+			m->exit_signal = m->creator->exit_signal;
+		}
 	}
 
 	if (!p->f->ns)
@@ -1075,7 +1153,10 @@ int caba_plan(struct caba_forest *f)
 		goto out;
 	if (check_births(&p) || collect_sessions(&p) || place_members(&p) || find_born_sids(&p))
 		goto out;
-	if (find_siblings(&p) || find_groups(&p) || place_helpers(&p) || fix_births(&p))
+	if (find_siblings(&p) || find_signals(&p))
+		goto out;
+	find_apart(&p);
+	if (find_groups(&p) || place_helpers(&p) || fix_births(&p))
 		goto out;
 	if (share_files(&p))
 		goto out;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "types.h"
@@ -244,7 +245,7 @@ int caba_collect(void)
 		if (n->zombie)
 			item->pid->ns[0].virt = b.pid;
 	}
-	if (caba_check_ns() || caba_plan_ns(&f))
+	if (caba_check_ns() || caba_plan_ns(&f) || caba_collect_exit_signals())
 		goto out;
 	for (i = 0; i < nr; i++)
 		caba_fill_node(&nodes[i], nodes[i].data);
@@ -277,8 +278,6 @@ int caba_collect(void)
 	}
 
 	caba_dumped = true;
-	if (caba_collect_exit_signals())
-		goto out;
 
 	/* A session from outside of the pid namespace: refused later on */
 	for (i = 0; i < nr; i++)
@@ -409,6 +408,7 @@ static int add_node_item(struct caba_node *n)
 	}
 
 	item->born_sid = n->born_sid;
+	item->exit_signal = n->exit_signal;
 	rsti(item)->caba.sibling = n->sibling;
 	return 0;
 }
@@ -868,21 +868,29 @@ static int set_subreaper(bool on)
 static int reap(struct pstree_item *helper)
 {
 	pid_t pid = caba_nr_in(helper, caba_pidns_of(current));
-	sigset_t old;
-	int status;
+	int status, sig = helper->exit_signal ?: SIGCHLD;
+	struct timespec now = {};
+	sigset_t old, mask;
 
 	/* It is expected */
-	if (block_sigmask(&old, SIGCHLD))
+	if (block_sigmask(&old, sig))
 		return -1;
 
 	futex_set_and_wake(&rsti(helper)->caba.order, ORDER_LEAVE);
-	if (waitpid(pid, &status, 0) != pid) {
+	if (waitpid(pid, &status, __WALL) != pid) {
 		pr_perror("waitpid for helper %d failed", vpid(helper));
 		return -1;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
 		pr_err("Helper %d ended with status %#x\n", vpid(helper), status);
 		return -1;
+	}
+
+	/* A helper with that of its siblings */
+	if (sig != SIGCHLD) {
+		sigemptyset(&mask);
+		sigaddset(&mask, sig);
+		sigtimedwait(&mask, NULL, &now);
 	}
 
 	return restore_sigmask(&old);

@@ -50,6 +50,7 @@ struct caba_node {
 	pid_t sid;  /* the one at the end of the restore */
 	pid_t pgid; /* the same, 0 when it is not known here */
 	bool zombie;
+	int exit_signal;	  /* at birth, SIGCHLD for who has been adopted */
 	unsigned int files_id;	  /* file table, 0 when there is none */
 	struct caba_node *parent; /* real parent, NULL for the root */
 	struct caba_node *caba;	  /* closest alive born ancestor, NULL for the root and from outside */

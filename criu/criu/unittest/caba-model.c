@@ -5,6 +5,7 @@
  * setpgid(), setsid() and PR_SET_CHILD_SUBREAPER in kernel/sys.c.
  */
 #include <assert.h>
+#include <signal.h>
 #include <string.h>
 
 #include "caba-model.h"
@@ -109,6 +110,8 @@ int k_fork(struct kernel *k, int creator, bool newpid, bool sibling, const int *
 	p->ns = p->for_children = ns;
 	p->parent = sibling ? c->parent : creator;
 	p->caba = creator;
+	/* Unless the caller says another one */
+	p->exit_signal = sibling ? c->exit_signal : SIGCHLD;
 	p->sid = c->sid;
 	p->pgid = c->pgid;
 	p->refs = 1;
@@ -246,6 +249,7 @@ void k_exit(struct kernel *k, int pid)
 		if (q->state == GONE || q->parent != pid)
 			continue;
 		q->parent = reaper;
+		q->exit_signal = SIGCHLD;
 		if (q->state == ZOMBIE && k->p[reaper].state == DYING)
 			k_release(k, i);
 	}

@@ -29,6 +29,7 @@ struct k_proc {
 	int caba;
 	int ns;
 	int for_children; /* pid namespace of the next ones */
+	int exit_signal;
 	int sid;
 	int pgid;
 	int nums[MAX_LEVELS];

@@ -6,6 +6,7 @@
  * same. With any of the plan's rules left out it must not be.
  */
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static unsigned int rnd(unsigned int n)
 /*
  * Histories
  */
-enum { SUB = 1, ZOMB = 2, GROUP = 4, SETNS = 8, OUT = 16, JOBS = 32, SIBLING = 64, HOST = 128 };
+enum { SUB = 1, ZOMB = 2, GROUP = 4, SETNS = 8, OUT = 16, JOBS = 32, SIBLING = 64, HOST = 128, SIGNAL = 256 };
 
 static const struct mode {
 	const char *name;
@@ -48,9 +49,10 @@ static const struct mode {
 	{ "setns", 3, SUB | ZOMB | GROUP | SETNS },
 	{ "outside", 3, SUB | ZOMB | GROUP | SETNS | OUT },
 	{ "jobs", 3, SUB | ZOMB | GROUP | SETNS | OUT | JOBS },
-	{ "all", 4, SUB | ZOMB | GROUP | SETNS | OUT | JOBS | SIBLING },
+	{ "all", 4, SUB | ZOMB | GROUP | SETNS | OUT | JOBS | SIBLING | SIGNAL },
 	/* The root of the tree is not the init of its namespace */
-	{ "host", 3, SUB | ZOMB | GROUP | SETNS | OUT | JOBS | SIBLING | HOST },
+	{ "host", 3, SUB | ZOMB | GROUP | SETNS | OUT | JOBS | SIBLING | SIGNAL | HOST },
+	{ "signals", 0, SUB | ZOMB | SIBLING | SIGNAL },
 };
 
 #define NR_MODES (int)(sizeof(modes) / sizeof(modes[0]))
@@ -150,8 +152,11 @@ static void random_history(struct kernel *k, const struct mode *m)
 
 		switch (what) {
 		case 'f':
-			if (!full)
-				k_fork(k, p, false, false, NULL);
+			if (full)
+				break;
+			q = k_fork(k, p, false, false, NULL);
+			if (q > 0 && m->flags & SIGNAL && !rnd(3))
+				k->p[q].exit_signal = rnd(2) ? SIGUSR1 : 0;
 			break;
 		case 'n':
 			if (!full && deep)
@@ -258,7 +263,7 @@ static int tree_of(struct kernel *k, int root, bool *in)
 /* A tree that can stand alone: who leads sessions or groups outside of it is above its root */
 static bool stands_alone(struct kernel *k, int root, const bool *in)
 {
-	int i;
+	int i, ns;
 
 	for (i = 1; i < k->nr; i++) {
 		struct k_proc *p = &k->p[i], *r = &k->p[root];
@@ -269,9 +274,10 @@ static bool stands_alone(struct kernel *k, int root, const bool *in)
 			return false;
 		if (!in[p->pgid] && k->p[p->pgid].state != GONE && p->pgid != r->pgid)
 			return false;
-		if (p->for_children > 0 && k->ns[p->for_children].init && p->for_children != 1 &&
-		    k->p[k->ns[p->for_children].init].state != GONE && !in[k->ns[p->for_children].init])
-			return false;
+		/* Also those above one that is dead */
+		for (ns = p->for_children; ns > 1; ns = k->ns[ns].parent)
+			if (k->ns[ns].init && k->p[k->ns[ns].init].state != GONE && !in[k->ns[ns].init])
+				return false;
 	}
 	return true;
 }
@@ -346,6 +352,7 @@ static void fill_view(struct kernel *k, struct view *v, bool by_parents)
 			.sid = k_top(k, k->p[i].sid),
 			.pgid = k_top(k, k->p[i].pgid),
 			.zombie = k->p[i].state == ZOMBIE,
+			.exit_signal = i == v->root ? SIGCHLD : k->p[i].exit_signal,
 			.data = &k->p[i],
 		};
 		if (!v->f.ns)
@@ -385,6 +392,7 @@ enum rule {
 	HEIRS,		/* are called up */
 	FROM_OUTSIDE,	/* births from there */
 	KEEPERS,	/* of groups */
+	SIGNALS,	/* of helpers that have siblings */
 	NR_RULES,
 };
 
@@ -401,6 +409,7 @@ static const char *rule_names[] = {
 	[HEIRS] = "heirs are sub-reapers",
 	[FROM_OUTSIDE] = "births from outside",
 	[KEEPERS] = "groups are kept",
+	[SIGNALS] = "exit signals of helpers",
 };
 
 struct restore {
@@ -501,6 +510,8 @@ static int do_fork(struct restore *r, int actor, struct caba_node *n)
 	}
 	if (p < 0)
 		FAIL("%d can't fork %d", k_top(k, actor), n->pid);
+	if (!sibling && (n->kind == CABA_TASK || r->left_out != SIGNALS))
+		k->p[p].exit_signal = n->exit_signal;
 
 	r->proc[i] = p;
 	if (init) {
@@ -976,6 +987,8 @@ static int compare(struct restore *r, struct kernel *a)
 			continue;
 		if (k_top(b, y->parent) != n->parent->pid)
 			FAIL("%d is a child of %d, not %d", n->pid, k_top(b, y->parent), n->parent->pid);
+		if (y->exit_signal != x->exit_signal)
+			FAIL("%d has exit signal %d, not %d", n->pid, y->exit_signal, x->exit_signal);
 		caba = n->caba ? n->caba->pid : 0;
 		if (k_top(b, y->caba) != caba)
 			FAIL("%d has CABA %d, not %d", n->pid, k_top(b, y->caba), caba);
@@ -1024,7 +1037,7 @@ static void damage(struct view *v)
 	struct caba_node *n = &v->nodes[rnd(v->f.nr_tasks)], *m = &v->nodes[rnd(v->f.nr_tasks)];
 	struct caba_ns *ns = &v->ns[rnd(v->f.nr_ns)];
 
-	switch (rnd(14)) {
+	switch (rnd(15)) {
 	case 0:
 		n->pid = rnd(2) ? m->pid : m->sid;
 		break;
@@ -1070,6 +1083,9 @@ static void damage(struct view *v)
 	case 13:
 		n->sid = rnd(MAX_TASKS);
 		break;
+	case 14:
+		n->exit_signal = rnd(2) ? SIGCHLD : SIGUSR1;
+		break;
 	}
 }
 
@@ -1081,12 +1097,34 @@ static void test_damaged(void)
 #define SANE()                                                                       \
 	n[0] = (struct caba_node){ .pid = 1, .sid = 1 };                             \
 	n[1] = (struct caba_node){ .pid = 2, .sid = 1, .parent = n, .caba = n };     \
-	n[2] = (struct caba_node){ .pid = 3, .sid = 1, .parent = n, .caba = n + 1 }
+	n[2] = (struct caba_node){ .pid = 3, .sid = 1, .parent = n, .caba = n + 1 }; \
+	n[0].exit_signal = n[1].exit_signal = n[2].exit_signal = SIGCHLD
 
 	SANE();
 	assert(!caba_plan(&f));
 	assert(f.nr == 4 && n[3].kind == CABA_ANON && n[3].creator == n + 1 && n[3].heir == n);
 	assert(n[2].creator == n + 3);
+
+	/* a helper would not leave it its exit signal; a sibling has the one of its creator */
+	SANE();
+	n[2].exit_signal = SIGUSR1;
+	assert(caba_plan(&f));
+	n[1].exit_signal = SIGUSR1;
+	assert(!caba_plan(&f));
+	assert(f.nr == 3 && n[2].creator == n + 1 && n[2].sibling && n[2].born_parent == n);
+	n[2].parent = n + 1;
+	n[1].exit_signal = SIGCHLD;
+	assert(!caba_plan(&f));
+	assert(f.nr == 3 && !n[2].sibling);
+
+	/* the same, where its creator only stands for a session's leader */
+	SANE();
+	n[2].caba = n;
+	n[2].sid = 4;
+	n[2].exit_signal = 0;
+	assert(!caba_plan(&f));
+	assert(f.nr == 4 && n[3].kind == CABA_SESSION && n[2].creator == n + 3 && n[2].sibling);
+	assert(n[3].creator == n && !n[3].exit_signal);
 
 	/* a circle, of one and of two */
 	SANE();
@@ -1185,6 +1223,7 @@ static void shape(struct caba_forest *f, int which, struct caba_ns *ns, pid_t (*
 		memset(n, 0, sizeof(*n));
 		n->pid = i + 1;
 		n->sid = n->pgid = 1;
+		n->exit_signal = SIGCHLD;
 		if (!i)
 			continue;
 		n->parent = nodes;
@@ -1296,7 +1335,7 @@ void test_caba(void)
 	static struct kernel k;
 	static struct view v;
 	int nr = NR_SEEDS, m, seed, i, rule, refused_by_parents = 0, left_groups = 0, planned = 0;
-	int dying = 0, inits = 0, none = 0, damaged = 0, refused = 0, failed[NR_RULES] = {};
+	int dying = 0, inits = 0, siblings = 0, none = 0, damaged = 0, refused = 0, failed[NR_RULES] = {};
 	int kinds[CABA_OUTSIDE + 1] = {}, moves = 0, hidden = 0, nested = 0, processes = 0;
 	char *env = getenv("CABA_SEEDS");
 
@@ -1330,6 +1369,12 @@ void test_caba(void)
 			i = caba_plan(&v.f);
 			if (i && !inits_in_tree(&k, &v)) {
 				inits++;
+				continue;
+			}
+			/* A sibling that would have to be born into a group that its creator sees */
+			if (i && v.f.ns && modes[m].flags & SIGNAL) {
+				caba_free_plan(&v.f);
+				siblings++;
 				continue;
 			}
 			if (i || come_back(&k, &v, NONE)) {
@@ -1379,6 +1424,8 @@ void test_caba(void)
 	       refused_by_parents);
 	printf("caba: rightly refused: %d with an init that is dying, %d with one outside of the tree; %d without a tree\n",
 	       dying, inits, none);
+	printf("caba: refused: %d with exit signals in nested namespaces\n", siblings);
+	assert(siblings <= planned / 100);
 	printf("caba: %d processes, %d namespaces, %d hidden groups, %d moves; helpers: %d sessions, %d anonymous, %d kept groups, %d dead groups\n",
 	       processes, nested, hidden, moves, kinds[CABA_SESSION], kinds[CABA_ANON], kinds[CABA_GROUP],
 	       kinds[CABA_DEAD_GROUP]);

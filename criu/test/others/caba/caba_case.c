@@ -64,7 +64,7 @@ static int child(void)
 
 static void wait_for(int pid)
 {
-	if (waitpid(pid, NULL, 0) != pid)
+	if (waitpid(pid, NULL, __WALL) != pid)
 		die("waitpid");
 }
 
@@ -215,13 +215,29 @@ static void exit_signals(void)
 	}
 }
 
-/* It gets the exit signal of its creator, and a helper could not pass that on */
+/*
+ * They get the exit signal of their creator, of which one leads a session and
+ * is over. Who stands for it on restore must not hurt its parent by that.
+ */
 static void exit_signal_sibling(void)
 {
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (!clone_with(SIGUSR1)) {
-		if (!clone_with(CLONE_PARENT))
+	int leader;
+
+	if (!child()) {
+		signal(SIGUSR1, SIG_IGN);
+		if (!clone_with(SIGUSR1)) {
+			if (!clone_with(CLONE_PARENT))
+				rest();
 			rest();
+		}
+		leader = clone_with(SIGUSR1);
+		if (!leader) {
+			lead();
+			if (!clone_with(CLONE_PARENT))
+				rest();
+			_exit(0);
+		}
+		wait_for(leader);
 		rest();
 	}
 }
@@ -324,7 +340,7 @@ static const struct {
 	{ "member-outside", 2, member_outside },
 	{ "put-in", 3, put_in },
 	{ "exit-signals", 6, .inside = exit_signals },
-	{ "exit-signal-sibling", 2, .inside = exit_signal_sibling },
+	{ "exit-signal-sibling", 4, .inside = exit_signal_sibling },
 	{ "foreground-gone", 1, .inside = foreground_gone },
 	{ "terminal-stops", 1, .inside = terminal_stops },
 	{ "terminal-leader-last", 2, .inside = terminal_leader_last },
