@@ -163,6 +163,12 @@ static struct caba_node *alloc_nodes(unsigned int nr)
 	return nodes;
 }
 
+/* Whose CABA is not in the tree: has it been put in, or is it as good as born by the root? */
+static bool comes_from_outside(struct caba_forest *f, struct caba_node *root)
+{
+	return !f->ns && root->pid == INIT_PID;
+}
+
 /*
  * Dump
  */
@@ -249,6 +255,7 @@ int caba_collect(void)
 		goto out;
 	for (i = 0; i < nr; i++)
 		caba_fill_node(&nodes[i], nodes[i].data);
+	f.from_outside = comes_from_outside(&f, nodes);
 
 	qsort(by_real, nr, sizeof(*by_real), cmp_real);
 
@@ -272,7 +279,7 @@ int caba_collect(void)
 		}
 
 		item->caba = n->caba ? n->caba->data : NULL;
-		if (!n->caba)
+		if (!n->caba && !f.from_outside)
 			n->caba = nodes;
 		pr_debug("%d(%d) was born by %d\n", n->pid, item->pid->real, item->caba ? n->caba->pid : 0);
 	}
@@ -410,6 +417,7 @@ static int add_node_item(struct caba_node *n)
 	item->born_sid = n->born_sid;
 	item->exit_signal = n->exit_signal;
 	rsti(item)->caba.sibling = n->sibling;
+	rsti(item)->caba.outside = n->creator->kind == CABA_OUTSIDE;
 	return 0;
 }
 
@@ -462,7 +470,6 @@ static int read_births(struct caba_forest *f)
 		if (item == root_item)
 			continue;
 
-		item->caba = root_item;
 		if (rsti(item)->caba.pid) {
 			pid = pstree_pid_by_virt(rsti(item)->caba.pid);
 			if (!pid || pid->state == TASK_UNDEF || pid->state == TASK_THREAD) {
@@ -471,10 +478,16 @@ static int read_births(struct caba_forest *f)
 				return -1;
 			}
 			item->caba = pid->item;
+		} else if (comes_from_outside(f, f->nodes)) {
+			f->from_outside = caba_can_be_outside();
+			if (!f->from_outside)
+				pr_warn("%d was born outside, and gets born by the root\n", vpid(item));
 		}
-		n->caba = rsti(item->caba)->caba.node;
+		if (!item->caba && !f->from_outside)
+			item->caba = root_item;
 		n->parent = rsti(item->parent)->caba.node;
-		if (!n->caba) {
+		n->caba = item->caba ? rsti(item->caba)->caba.node : NULL;
+		if (item->caba && !n->caba) {
 			pr_err("%d was born by %d, which is not in the tree\n", vpid(item), vpid(item->caba));
 			return -1;
 		}
@@ -528,6 +541,10 @@ int caba_prepare_pstree(void)
 	if (caba_plan(&f))
 		goto out;
 
+	/* Who is outside gets the memory of the root for it */
+	for (i = f.nr_tasks; i < f.nr; i++)
+		if (f.nodes[i].kind == CABA_OUTSIDE)
+			f.nodes[i].data = root_item;
 	for (i = 0; i < f.nr; i++)
 		if ((f.nodes[i].kind == CABA_TASK || !f.nodes[i].data) && add_node_item(&f.nodes[i]))
 			goto out;
@@ -535,6 +552,8 @@ int caba_prepare_pstree(void)
 		if (add_node_ids(&f.nodes[i]))
 			goto out;
 
+	if (caba_prepare_outside())
+		goto out;
 	caba_planned = true;
 	if (f.ns) {
 		/* Those who are forked go on with their copy */
@@ -562,6 +581,10 @@ int caba_keep_helper(struct pstree_item *helper)
 	if (!caba_planned || !rsti(helper)->caba.leaves)
 		return 0;
 
+	if (rsti(helper)->caba.outside) {
+		pr_err("Helper %d has to stay, but is a child of somebody outside\n", vpid(helper));
+		return -1;
+	}
 	pr_info("Helper %d has to stay\n", vpid(helper));
 	rsti(helper)->caba.leaves = false;
 
@@ -1020,12 +1043,17 @@ int caba_reparent(void)
 				goto err;
 		}
 		pr_debug("%d leaves\n", vpid(l->helper));
-		if (give_order(l->parent, ORDER_REAP, l->helper))
+		if (rsti(l->helper)->caba.outside) {
+			futex_set_and_wake(&rsti(l->helper)->caba.order, ORDER_LEAVE);
+			futex_wait_while_eq(&rsti(l->helper)->caba.done, 0);
+		} else if (give_order(l->parent, ORDER_REAP, l->helper)) {
 			goto err;
+		}
 	}
 	if (subreaper && give_order(subreaper, ORDER_SUBREAPER_OFF, NULL))
 		goto err;
 
+	caba_part_from_outside();
 	if (turn_back_tree())
 		return -1;
 	task_entries->nr_helpers -= nr_leaving;
@@ -1071,10 +1099,13 @@ int caba_verify(void)
 			continue;
 		if (caba_verify_exit_signal(item))
 			return -1;
-		if (b.ppid != item->parent->pid->real || b.caba != item->caba->pid->real) {
+		/* Outside is CRIU, at the end */
+		if (!item->caba && (b.caba == getpid() || caba_is_outsider(b.caba)))
+			b.caba = 0;
+		if (b.ppid != item->parent->pid->real || b.caba != (item->caba ? item->caba->pid->real : 0)) {
 			pr_err("%d has parent %d and CABA %d instead of %d(%d) and %d(%d)\n", vpid(item), b.ppid,
-			       b.caba, item->parent->pid->real, vpid(item->parent), item->caba->pid->real,
-			       vpid(item->caba));
+			       b.caba, item->parent->pid->real, vpid(item->parent),
+			       item->caba ? item->caba->pid->real : 0, item->caba ? vpid(item->caba) : 0);
 			return -1;
 		}
 	}

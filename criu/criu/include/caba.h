@@ -22,6 +22,7 @@ struct rst_caba {
 	struct pstree_item *heir;   /* who gets the children when this one leaves */
 	bool leaves;		    /* a helper that exits before CR_STATE_RESTORE */
 	bool sibling;		    /* of its creator */
+	bool outside;		    /* a helper that is forked outside */
 	struct pstree_item *keeper; /* stays in the group of this one, which leaves it */
 	bool keeps_group;
 	struct caba_node *node;	    /* of the plan */
@@ -82,6 +83,15 @@ extern int caba_make_group(void);
 extern int caba_prepare_leaving(void);
 extern int caba_finish_forking(void);
 extern int caba_reparent(void);
+
+/* Births from outside */
+extern bool caba_can_be_outside(void);
+extern int caba_prepare_outside(void);
+extern bool caba_outside(void);
+extern bool caba_is_outsider(pid_t pid);
+extern pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags);
+extern int caba_fork_outside(int (*fork_item)(struct pstree_item *));
+extern void caba_part_from_outside(void);
 
 extern int caba_verify(void);
 extern int caba_verify_exit_signal(struct pstree_item *item);

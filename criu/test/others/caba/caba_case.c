@@ -162,8 +162,7 @@ static int member_outside(void)
 	return root;
 }
 
-/* Somebody has been put into the pid namespace of the root, and nobody waits for it */
-static int put_in(void)
+static int init_to_enter(void)
 {
 	char path[64];
 	int root, fd;
@@ -180,10 +179,49 @@ static int put_in(void)
 	if (fd < 0 || setns(fd, CLONE_NEWPID))
 		die(path);
 	close(fd);
+	return root;
+}
+
+/* Somebody has been put into the pid namespace of the root, and nobody waits for it */
+static int put_in(void)
+{
+	int root = init_to_enter();
+
 	if (!child()) {
 		lead();
 		rest();
 	}
+	return root;
+}
+
+/*
+ * The same, but it is over, and the root has adopted its children: they were
+ * born outside. Some have a session of their own, one with a child in it, and
+ * some are zombies: the root does not wait for them.
+ */
+static int put_in_orphans(void)
+{
+	int root = init_to_enter(), mid = child(), i;
+
+	if (!mid) {
+		lead();
+		mid = getpid();
+		for (i = 0; i < 4; i++) {
+			if (child())
+				continue;
+			if (i % 2)
+				lead();
+			if (i == 1 && !child())
+				rest();
+			adopted(mid);
+			if (i < 2)
+				rest();
+			here();
+			_exit(7);
+		}
+		_exit(0);
+	}
+	wait_for(mid);
 	return root;
 }
 
@@ -339,6 +377,7 @@ static const struct {
 	{ "session-outside", 2, session_outside },
 	{ "member-outside", 2, member_outside },
 	{ "put-in", 3, put_in },
+	{ "put-in-orphans", 7, put_in_orphans },
 	{ "exit-signals", 6, .inside = exit_signals },
 	{ "exit-signal-sibling", 4, .inside = exit_signal_sibling },
 	{ "foreground-gone", 1, .inside = foreground_gone },

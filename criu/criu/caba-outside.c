@@ -1,0 +1,286 @@
+/*
+ * Births from outside.
+ *
+ * nsenter(1) and "docker exec" put processes into a pid namespace. Orphans of
+ * such a one are children of the namespace's init, but not born below it: the
+ * CABA is outside, and NScaba is 0. So on restore they, or the helpers above
+ * them (who is adopted was a child of somebody who is gone), have to be forked
+ * by somebody outside. A fork gives its maker's memory, though, and all that a
+ * task is restored from (images, lists of files, mounts) is in the memory of
+ * the root task, which is inside, and so are all whom it forks.
+ *
+ * Therefore the root task is forked by somebody outside who goes on to share
+ * its memory and its files, like the parent of a vfork():
+ *
+ *  - CRIU forks the outsider, and that the root task (CLONE_VM, CLONE_FILES, and
+ *    CLONE_PARENT, so the root task is CRIU's child as ever). It gets a stack,
+ *    but no thread-local storage of its own, so only one of the two may run.
+ *  - The outsider sleeps until the root task is about to fork its own children,
+ *    and sleeps itself. Then it enters the root task's namespaces and cgroups,
+ *    and forks those who come from outside. They are as if the root task had
+ *    forked them but for their birth.
+ *  - After that it does nothing but system calls: it waits for these children,
+ *    which are helpers and leave on the root task's order as all helpers do, and
+ *    exits. What the helpers have forked is a child of the root task then, as
+ *    that is the init of their namespace. Before the root task replaces its
+ *    memory it waits for the end of the outsider.
+ *
+ * A task can't enter a time namespace while it shares its memory, so the
+ * outsider does that for both, before. This needs a root that is the init of a
+ * pid namespace. Not with nested pid namespaces, where those who are born
+ * inside and outside have to wait for each other; nor with a user namespace of
+ * the tree's own, --join-ns, or --restore-sibling (who waits for the outsider
+ * then?). There births from outside become births of the root.
+ *
+ * Several trees of one namespace, each with a parent outside, are not dumped:
+ * see check_foreign().
+ */
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "types.h"
+#include "common/list.h"
+#include "caba.h"
+#include "cgroup.h"
+#include "clone-noasan.h"
+#include "cr_options.h"
+#include "kerndat.h"
+#include "namespaces.h"
+#include "pstree.h"
+#include "restorer.h"
+#include "rst-malloc.h"
+#include "rst_info.h"
+#include "timens.h"
+
+#undef LOG_PREFIX
+#define LOG_PREFIX "caba: "
+
+/* As much as is taken of it: children run on below their parents */
+#define ROOT_STACK_SIZE (64UL << 20)
+
+enum {
+	OUTSIDE_SLEEPS,
+	OUTSIDE_FORKS,
+	OUTSIDE_HAS_FORKED,
+	OUTSIDE_HAS_FAILED,
+};
+
+struct outside {
+	futex_t root; /* its pid, negative if it could not be forked */
+	futex_t state;
+	futex_t alive; /* the kernel clears it when nothing runs in that memory any more */
+	pid_t pid;
+	int nr;
+};
+
+static struct outside *outside;
+
+/* Shared with the root task, which sets it */
+static int (*fork_outsider)(struct pstree_item *);
+
+bool caba_can_be_outside(void)
+{
+	TaskKobjIdsEntry *ids = root_item->ids;
+
+	return kdat.has_clone3_set_tid && !opts.restore_sibling && list_empty(&opts.join_ns) &&
+	       !(ids && root_ids && ids->user_ns_id != root_ids->user_ns_id);
+}
+
+int caba_prepare_outside(void)
+{
+	struct pstree_item *item;
+	int nr = 0;
+
+	list_for_each_entry(item, &root_item->children, sibling)
+		nr += rsti(item)->caba.outside;
+	if (!nr)
+		return 0;
+
+	outside = shmalloc(sizeof(*outside));
+	if (!outside)
+		return -1;
+	*outside = (struct outside){ .nr = nr };
+	pr_info("%d helpers come from outside\n", nr);
+	return 0;
+}
+
+bool caba_outside(void)
+{
+	return outside;
+}
+
+/* For CRIU, whose child it is, and as the CABA of those it has forked */
+bool caba_is_outsider(pid_t pid)
+{
+	return outside && pid == outside->pid;
+}
+
+struct clone_root {
+	int (*fn)(void *);
+	void *arg;
+	unsigned long flags;
+};
+
+/* Nobody inherits that together with the memory, and restorers want to undo it */
+static int register_rseq(void)
+{
+	struct __ptrace_rseq_configuration *conf = &kdat.libc_rseq_conf;
+
+	if (!kdat.has_rseq || !kdat.has_ptrace_get_rseq_conf || !conf->rseq_abi_pointer)
+		return 0;
+	if (syscall(__NR_rseq, conf->rseq_abi_pointer, conf->rseq_abi_size, 0, conf->signature)) {
+		pr_perror("Can't register rseq");
+		return -1;
+	}
+	return 0;
+}
+
+static int be_root(void *arg)
+{
+	struct clone_root *cr = arg;
+
+	if (register_rseq())
+		return 1;
+	return cr->fn(cr->arg);
+}
+
+static pid_t clone_root(struct clone_root *cr)
+{
+	void *stack;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL)) {
+		pr_perror("Can't set PDEATHSIG");
+		return -1;
+	}
+	if (root_ns_mask & CLONE_NEWTIME) {
+		if (prepare_timens(root_item->ids->time_ns_id))
+			return -1;
+	} else if (kdat.has_timens) {
+		if (prepare_timens(0))
+			return -1;
+	}
+
+	stack = mmap(NULL, ROOT_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (stack == MAP_FAILED) {
+		pr_perror("Can't get a stack for the root task");
+		return -1;
+	}
+	return clone(be_root, stack + ROOT_STACK_SIZE, cr->flags | CLONE_VM | CLONE_FILES | CLONE_PARENT, cr);
+}
+
+static int enter_root(void)
+{
+	const int mask = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
+	int fd, ret;
+
+	fd = syscall(SYS_pidfd_open, futex_get(&outside->root), 0);
+	if (fd < 0) {
+		pr_perror("Can't open the root task");
+		return -1;
+	}
+	ret = setns(fd, (root_ns_mask & mask) | CLONE_NEWPID);
+	if (ret)
+		pr_perror("Can't enter the namespaces of the root task");
+	close(fd);
+	return ret ?: restore_task_cgroup(root_item);
+}
+
+/* @current is the root task: it sleeps */
+static int fork_outsiders(void)
+{
+	struct pstree_item *item;
+	sigset_t chld;
+
+	if (enter_root())
+		return -1;
+	list_for_each_entry(item, &root_item->children, sibling)
+		if (rsti(item)->caba.outside && fork_outsider(item) < 0)
+			return -1;
+
+	/* They are waited for */
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	return sigprocmask(SIG_BLOCK, &chld, NULL);
+}
+
+static void reap_outsiders(void)
+{
+	struct pstree_item *item;
+	int nr = outside->nr, status;
+	pid_t pid;
+
+	while (nr--) {
+		pid = wait4(-1, &status, __WALL, NULL);
+		if (pid < 0 || status) {
+			futex_abort_and_wake(&task_entries->nr_in_progress);
+			return;
+		}
+		list_for_each_entry(item, &root_item->children, sibling)
+			if (rsti(item)->caba.outside && item->pid->real == pid)
+				break;
+		futex_set_and_wake(&rsti(item)->caba.done, 1);
+	}
+}
+
+static int be_outside(void *arg)
+{
+	pid_t pid;
+	int ret;
+
+	outside->pid = getpid();
+	futex_set(&outside->alive, 1);
+	syscall(SYS_set_tid_address, &outside->alive.raw.counter);
+	pid = clone_root(arg);
+	futex_set_and_wake(&outside->root, pid < 0 ? -1 : pid);
+	if (pid < 0)
+		return 1;
+
+	/* Without a timeout: errno is the root task's, too */
+	while (futex_get(&outside->state) == OUTSIDE_SLEEPS)
+		syscall(SYS_futex, &outside->state.raw.counter, FUTEX_WAIT, OUTSIDE_SLEEPS, NULL, NULL, 0);
+
+	ret = fork_outsiders();
+	futex_set_and_wake(&outside->state, ret ? OUTSIDE_HAS_FAILED : OUTSIDE_HAS_FORKED);
+	if (!ret)
+		reap_outsiders();
+
+	/* Nothing of what exit() does: that is the root task's */
+	syscall(SYS_exit_group, ret ? 1 : 0);
+	return 1;
+}
+
+/* Called by CRIU */
+pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags)
+{
+	struct clone_root cr = { .fn = fn, .arg = arg, .flags = flags };
+
+	if (clone_noasan(be_outside, SIGCHLD, &cr) < 0)
+		return -1;
+	futex_wait_while_eq(&outside->root, 0);
+	return (s32)futex_get(&outside->root);
+}
+
+/* Called by the root task, when all helpers have left */
+void caba_part_from_outside(void)
+{
+	if (outside)
+		futex_wait_while_eq(&outside->alive, 1);
+}
+
+/* The same, before it forks */
+int caba_fork_outside(int (*fork_item)(struct pstree_item *))
+{
+	if (!outside)
+		return 0;
+
+	fork_outsider = fork_item;
+	futex_set_and_wake(&outside->state, OUTSIDE_FORKS);
+	futex_wait_while_eq(&outside->state, OUTSIDE_FORKS);
+	return futex_get(&outside->state) == OUTSIDE_HAS_FORKED ? 0 : -1;
+}
