@@ -257,6 +257,23 @@ static pid_t *copy_nums(const pid_t *at, unsigned int nr)
 	return res;
 }
 
+/* Without @pid the numbers are for the caller to fill in */
+static struct caba_inner *add_inner(struct pstree_item *item, struct caba_pidns *ns, const pid_t *pid)
+{
+	struct caba_inner *in = xzalloc(sizeof(*in));
+
+	if (!in)
+		return NULL;
+	in->ns = ns;
+	in->pid = pid ? copy_nums(pid, ns->level + 1) : xzalloc((ns->level + 1) * sizeof(*in->pid));
+	if (!in->pid) {
+		xfree(in);
+		return NULL;
+	}
+	item->inner = in;
+	return in;
+}
+
 static struct caba_nums visible(const pid_t *at, unsigned int nr)
 {
 	while (nr && !at[nr - 1])
@@ -384,12 +401,8 @@ int caba_collect_ns(struct pstree_item *item, const struct births *b)
 	if (!ns)
 		return 0;
 
-	item->inner = in = xzalloc(sizeof(*in));
+	in = add_inner(item, ns, b->pids);
 	if (!in)
-		return -1;
-	in->ns = ns;
-	in->pid = copy_nums(b->pids, b->levels);
-	if (!in->pid)
 		return -1;
 	in->sid = visible(b->sids, b->levels);
 	in->pgid = visible(b->pgids, b->levels);
@@ -671,15 +684,16 @@ int caba_get_inner(struct pstree_item *item, const PstreeEntry *e)
 		return -1;
 	}
 
-	item->inner = in = xzalloc(sizeof(*in));
+	in = add_inner(item, ns, NULL);
 	if (!in)
 		return -1;
-	in->ns = ns;
-	in->pid = all_nums(e->pid, e->ns_pid, e->n_ns_pid);
+	in->pid[0] = e->pid;
+	for (i = 1; i <= ns->level; i++)
+		in->pid[i] = e->ns_pid[i - 1];
 	in->sid = (struct caba_nums){ .nr = e->n_ns_sid + 1, .at = all_nums(e->sid, e->ns_sid, e->n_ns_sid) };
 	in->pgid = (struct caba_nums){ .nr = e->n_ns_pgid + 1, .at = all_nums(e->pgid, e->ns_pgid, e->n_ns_pgid) };
 	in->tids = xzalloc(e->n_threads * sizeof(*in->tids));
-	if (!in->pid || !in->sid.at || !in->pgid.at || !in->tids)
+	if (!in->sid.at || !in->pgid.at || !in->tids)
 		return -1;
 	in->tids[0] = in->pid;
 	for (i = 1; i < e->n_ns_threads; i++) {
@@ -843,26 +857,19 @@ static pid_t free_nr(struct caba_pidns *ns)
 /* The numbers of a helper: the plan's ones, or any */
 int caba_new_inner(struct pstree_item *item, struct caba_pidns *ns, const struct caba_nums *nums)
 {
+	bool given = nums && nums->nr;
 	struct caba_inner *in;
 	struct caba_pidns *p;
 
 	if (!ns)
 		return 0;
-	item->inner = in = xzalloc(sizeof(*in));
-	if (!in)
+	if (given && nums->nr != ns->level + 1) {
+		pr_err("Helper %d has %u numbers in pid namespace %u\n", vpid(item), nums->nr, ns->id);
 		return -1;
-	in->ns = ns;
-	if (nums && nums->nr) {
-		if (nums->nr != ns->level + 1) {
-			pr_err("Helper %d has %u numbers in pid namespace %u\n", vpid(item), nums->nr, ns->id);
-			return -1;
-		}
-		in->pid = copy_nums(nums->at, nums->nr);
-		return in->pid ? 0 : -1;
 	}
-	in->pid = xmalloc((ns->level + 1) * sizeof(*in->pid));
-	if (!in->pid)
-		return -1;
+	in = add_inner(item, ns, given ? nums->at : NULL);
+	if (!in || given)
+		return in ? 0 : -1;
 	in->pid[0] = vpid(item);
 	for (p = ns; p; p = p->parent) {
 		in->pid[p->level] = free_nr(p);

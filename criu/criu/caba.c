@@ -153,6 +153,11 @@ static unsigned int nr_items(void)
 	return nr;
 }
 
+static struct pstree_item *item_of(const struct caba_node *n)
+{
+	return n->data;
+}
+
 /* Those of the helpers, few as a rule, are for the planner to fill in */
 static struct caba_node *alloc_nodes(unsigned int nr)
 {
@@ -299,6 +304,12 @@ int caba_collect(void)
 	}
 	if (caba_check_exit_signals(&f) || caba_check_outside(&f))
 		goto out;
+	for (i = 1; i < nr && f.ns; i++)
+		if (!item_of(&nodes[i])->caba) {
+			pr_err("%d was born outside of the tree, which has nested pid namespaces, and would come back as born by %d\n",
+			       nodes[i].pid, nodes->pid);
+			goto out;
+		}
 
 	ret = 0;
 out:
@@ -376,7 +387,6 @@ static pid_t get_helper_pid(void)
 	}
 }
 
-/* Creators come before who they fork */
 static int add_node_item(struct caba_node *n)
 {
 	struct pstree_item *item = n->data, *creator;
@@ -384,9 +394,6 @@ static int add_node_item(struct caba_node *n)
 
 	if (n->kind == CABA_TASK && !n->creator)
 		return 0;
-
-	if (!n->creator->data && add_node_item(n->creator))
-		return -1;
 	creator = n->creator->data;
 
 	if (n->kind == CABA_TASK) {
@@ -421,17 +428,33 @@ static int add_node_item(struct caba_node *n)
 	return 0;
 }
 
+/* Creators come before who they fork */
+static int add_node_items(struct caba_node *n)
+{
+	struct caba_node *first;
+
+	do {
+		for (first = n; first->creator && !first->creator->data; first = first->creator)
+			;
+		if (add_node_item(first))
+			return -1;
+	} while (first != n);
+	return 0;
+}
+
 /* Ids are inherited along the births, where zombies and helpers have none */
 static int add_node_ids(struct caba_node *n)
 {
-	struct pstree_item *item = n->data;
+	struct caba_node *first;
 
-	if (item->ids)
-		return 0;
-	if (add_node_ids(n->creator))
-		return -1;
-	item->ids = get_helper_ids(n->creator->data, n->share_files, vpid(item));
-	return item->ids ? 0 : -1;
+	while (!item_of(n)->ids) {
+		for (first = n; !item_of(first->creator)->ids; first = first->creator)
+			;
+		item_of(first)->ids = get_helper_ids(item_of(first->creator), first->share_files, vpid(item_of(first)));
+		if (!item_of(first)->ids)
+			return -1;
+	}
+	return 0;
 }
 
 static int read_births(struct caba_forest *f)
@@ -546,7 +569,7 @@ int caba_prepare_pstree(void)
 		if (f.nodes[i].kind == CABA_OUTSIDE)
 			f.nodes[i].data = root_item;
 	for (i = 0; i < f.nr; i++)
-		if ((f.nodes[i].kind == CABA_TASK || !f.nodes[i].data) && add_node_item(&f.nodes[i]))
+		if ((f.nodes[i].kind == CABA_TASK || !f.nodes[i].data) && add_node_items(&f.nodes[i]))
 			goto out;
 	for (i = f.nr_tasks; i < f.nr; i++)
 		if (add_node_ids(&f.nodes[i]))
@@ -668,11 +691,6 @@ bool caba_leaves(struct pstree_item *item)
  * everybody goes through its own events, and waits where those of others have
  * to come first. There is an order of all of them in which nobody waits.
  */
-static struct pstree_item *item_of(const struct caba_node *n)
-{
-	return n->data;
-}
-
 /* The number of a group or session, whose leader may be above the root, in the namespace of @item */
 static pid_t own_nr(struct pstree_item *item, pid_t top)
 {
