@@ -966,6 +966,8 @@ static int die(int root, struct tree *t, int pid, bool leave)
 static int nested_tree(int root, struct tree *t, unsigned int seed, int level, int min, int max)
 {
 	int depth = level == 5 ? 3 : level == 6 ? 4 : 5, nr, steps, pid, other, ret;
+	/* So that there are others, too, while such trees are refused */
+	bool outside = seed % 2 == 0;
 
 	rnd_state = seed * 2654435761ULL + level;
 	nr = min + rnd(max - min + 1);
@@ -1009,7 +1011,7 @@ static int nested_tree(int root, struct tree *t, unsigned int seed, int level, i
 		} else if (level < 6) {
 			continue;
 		} else if (op < 89) {
-			if (have < nr)
+			if (have < nr && outside)
 				ret = put_in(t, o->ns);
 		} else if (op < 93) {
 			command(pid, CMD_SETNS, rnd(3) ? o->real : p->real);
@@ -1283,8 +1285,8 @@ static void usage(void)
 	       "                 [--procs MIN-MAX] [--scenario NAME] [--big N] [--limit SECONDS] [--verbose] [--keep]\n"
 	       "Levels: 1 fork, exit, wait, setsid; 2 also sub-reapers, set before they have children;\n"
 	       "        3 sub-reapers set and cleared at any time; 4 also setpgid;\n"
-	       "        5 pid namespaces below; 6 entered from inside and outside; 7 also CLONE_PARENT, setpgid of\n"
-	       "        children, unshare\n"
+	       "        5 pid namespaces below; 6 entered from inside and, with even seeds, from outside; 7 also\n"
+	       "        CLONE_PARENT, setpgid of children, unshare\n"
 	       "Scenarios: tricky subreaper-before subreaper-after subreaper-reset orphan-chain\n"
 	       "           dead-leader setsid-after-fork zombies dead-group-leader left-groups shared-files\n"
 	       "           daemon plain unshared-files (which can not be restored)\n"
