@@ -27,10 +27,10 @@
  *
  * A task can't enter a time namespace while it shares its memory, so the
  * outsider does that for both, before. This needs a root that is the init of a
- * pid namespace. Not with nested pid namespaces, where those who are born
- * inside and outside have to wait for each other; nor with a user namespace of
+ * pid namespace. With nested ones, where those who are born inside and outside
+ * have to wait for each other, the dump is refused. With a user namespace of
  * the tree's own, --join-ns, or --restore-sibling (who waits for the outsider
- * then?). There births from outside become births of the root.
+ * then?), births from outside become births of the root.
  *
  * Several trees of one namespace, each with a parent outside, are not dumped:
  * see check_foreign().
@@ -61,8 +61,8 @@
 #undef LOG_PREFIX
 #define LOG_PREFIX "caba: "
 
-/* As much as is taken of it: children run on below their parents */
-#define ROOT_STACK_SIZE (64UL << 20)
+/* Children run on below their parents; it is as large as any stack may get by default */
+#define ROOT_STACK_SIZE (8UL << 20)
 
 enum {
 	OUTSIDE_SLEEPS,
