@@ -291,7 +291,8 @@ int main(int argc, char *argv[])
 		finish();
 		return opt;
 	}
-	read_all();
+	if (!who || !read_line(who, !ppid))
+		read_all();
 	for (i = 0; i < nr_procs; i++)
 		has_caba |= procs[i].has_caba;
 	if (!has_caba && !ppid)

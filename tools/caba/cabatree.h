@@ -4,6 +4,7 @@
  *
  * cabatree.c	options
  * tree.c	reads /proc and links what was read to trees
+ * exact.c	who is meant by a number
  * draw.c	all that is shown of them
  * watch.c	--watch: what changed, without reading all again
  * signal.c	--signal: nobody but those who were born below
@@ -46,7 +47,7 @@ struct proc {
 	char *name;			/* as in status: \n and \\ for what they are */
 	char *nspid;			/* pids in the namespaces below ours */
 	size_t walk;
-	int fd;				/* of --watch */
+	int fd;				/* a pidfd of --watch; its folder, of --who */
 	unsigned int until;		/* the tick at which the mark goes */
 	pid_t up[TREES];		/* as read; 0 is the root */
 	struct proc *parent[TREES];
@@ -80,6 +81,7 @@ void open_proc(const char *path);
 pid_t own_pid(void);
 bool read_proc(int dir, pid_t pid, struct proc *p);
 void forget(struct proc *p);
+void keep_proc(const struct proc *p);
 bool add_proc(pid_t pid);
 void list_pids(void (*found)(pid_t pid));
 void sort_procs(void);
@@ -90,6 +92,20 @@ void link_tree(int t, bool kthreads);
 struct proc *after(const struct proc *p, const struct proc *top, int t);
 struct proc *first(struct proc *top, int t);
 bool is_stray(const struct proc *p, const struct proc *top);
+
+/* What PIDFD_GET_INFO has; inode numbers are in pidfs, and are never used again. */
+struct births {
+	ino_t ino;			/* its own */
+	ino_t caba_ino;			/* 0: not visible */
+	pid_t caba;
+};
+
+void raise_limit(void);
+int send_signal(int fd, int sig);
+bool is_there(int fd);
+int open_pid(pid_t pid);
+bool ask_births(int dir, pid_t pid, struct births *births);
+bool read_line(pid_t pid, int t);
 
 void no_nscaba(void);
 

@@ -294,7 +294,7 @@ static void add_command(struct text *text, const struct proc *p)
 	char *args;
 
 	snprintf(path, sizeof(path), "%d/cmdline", p->pid);
-	args = slurp(proc_fd, path, &len);
+	args = p->fd < 0 ? slurp(proc_fd, path, &len) : slurp(p->fd, "cmdline", &len);
 	while (len && !args[len - 1])
 		len--;
 	for (i = 0; i < len; i++) {

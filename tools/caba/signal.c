@@ -7,11 +7,12 @@
  * read through it: what is read and what gets the signal is one process,
  * whoever has its number by then.
  *
- * From the top down, a process is born below if NScaba names one that was
- * found before. That one was open before NScaba was read: if it is still there
- * afterwards, the number meant it all the time. And who was born below once is
- * so for ever, so those that were found can die, and be replaced by those above
- * them, without making anything wrong.
+ * From the top down, a process is born below if its CABA is one that was found
+ * before. PIDFD_GET_INFO tells that by an inode number. NScaba names a number,
+ * and who was found under it was open before NScaba was read: if it is still
+ * there afterwards, the number meant it all the time. And who was born below
+ * once is so for ever, so those that were found can die, and be replaced by
+ * those above them, without making anything wrong.
  *
  * Those found stay open: who has the same number later is somebody else, and
  * who was found before does not get the signal twice.
@@ -26,8 +27,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 #include <linux/magic.h>
@@ -44,6 +43,7 @@
 struct victim {
 	pid_t pid;
 	int fd;
+	ino_t ino;			/* in pidfs; 0: the kernel does not tell by it */
 	bool stray;
 	bool done;			/* has the signal, or is not to get it */
 	bool stopped;			/* by us */
@@ -61,17 +61,6 @@ static char *frozen;			/* the cgroup, as in /proc/PID/cgroup */
 static bool failed;
 static bool full;			/* no more can be open */
 
-static int send_signal(const struct victim *v, int sig)
-{
-	return syscall(SYS_pidfd_send_signal, v->fd, sig, NULL, 0);
-}
-
-/* Zombies are there, too: their number is not free yet. */
-static bool is_there(const struct victim *v)
-{
-	return !send_signal(v, 0) || errno == EPERM;
-}
-
 static int cmp_victim(const void *a, const void *b)
 {
 	const struct victim *v = a, *w = b;
@@ -85,17 +74,6 @@ static struct victim *find_victim(pid_t pid)
 	struct victim **found = tfind(&key, &by_pid, cmp_victim);
 
 	return found ? *found : NULL;
-}
-
-static int open_pid(pid_t pid)
-{
-	char path[16];
-	int fd;
-
-	snprintf(path, sizeof(path), "%d", pid);
-	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	full |= fd < 0 && (errno == EMFILE || errno == ENFILE);
-	return fd;
 }
 
 static struct victim *add_victim(pid_t pid, int fd)
@@ -121,7 +99,18 @@ static struct victim *known(pid_t pid)
 {
 	struct victim *v = pid ? find_victim(pid) : NULL;
 
-	return v && is_there(v) ? v : NULL;
+	return v && is_there(v->fd) ? v : NULL;
+}
+
+/* @fd: the folder of @p */
+static bool is_below(int fd, const struct proc *p, struct births *births)
+{
+	struct victim *v;
+
+	if (!ask_births(fd, p->pid, births))
+		return known(p->up[BY_CABA]);
+	v = births->caba_ino ? find_victim(births->caba) : NULL;
+	return v && v->ino == births->caba_ino;
 }
 
 /* Opens @pid if it was born below and is new. */
@@ -130,12 +119,14 @@ static struct victim *meet(pid_t pid)
 	struct victim *v, *parent;
 	bool below, stray;
 	struct proc p;
+	struct births births;
 	int fd;
 
 	if (pid == self || pid == top->pid || known(pid))
 		return NULL;
-	/* Gone, not by us: what it has forked may not have been seen. */
 	fd = open_pid(pid);
+	full |= fd < 0 && (errno == EMFILE || errno == ENFILE);
+	/* Gone, not by us: what it has forked may not have been seen. */
 	if (fd < 0 || !read_proc(fd, 0, &p)) {
 		nr_seen += !find_victim(pid);
 		if (fd >= 0)
@@ -143,7 +134,7 @@ static struct victim *meet(pid_t pid)
 		return NULL;
 	}
 	forget(&p);
-	below = !p.zombie && !p.kthread && known(p.up[BY_CABA]);
+	below = !p.zombie && !p.kthread && is_below(fd, &p, &births);
 	/* The parent is the CABA or above it: it was found before, too. */
 	parent = known(p.up[BY_PPID]);
 	stray = !parent || parent->stray;
@@ -153,6 +144,7 @@ static struct victim *meet(pid_t pid)
 	}
 	v = add_victim(pid, fd);
 	nr_seen++;
+	v->ino = births.ino;
 	v->stray = stray;
 	v->done = options->strays && !stray;
 	v->state = p.state;
@@ -164,7 +156,7 @@ static void hit(struct victim *v)
 	if (v->done)
 		return;
 	v->done = true;
-	if (!send_signal(v, options->sig)) {
+	if (!send_signal(v->fd, options->sig)) {
 		if (options->print)
 			printf("%d\n", v->pid);
 	} else if (errno != ESRCH) {
@@ -235,7 +227,7 @@ static struct proc *look(void)
 
 	read_all();
 	p = find(top->pid, nr_procs);
-	if (!p || p->zombie || !is_there(top))
+	if (!p || p->zombie || !is_there(top->fd))
 		return NULL;
 	link_tree(BY_CABA, true);
 	return p;
@@ -327,7 +319,7 @@ static void halt(struct victim *v)
 	/* Who was stopped before stays so. */
 	if (v->state == 'T' || in_frozen(v))
 		return;
-	v->stopped = !send_signal(v, SIGSTOP);
+	v->stopped = !send_signal(v->fd, SIGSTOP);
 	if (!v->stopped && errno != ESRCH)
 		warn("cannot stop %d", v->pid);
 }
@@ -426,26 +418,17 @@ static void go_on(void)
 
 	for (i = 0; i < nr_victims; i++) {
 		if (victims[i]->stopped)
-			send_signal(victims[i], SIGCONT);
+			send_signal(victims[i]->fd, SIGCONT);
 		victims[i]->stopped = false;
 	}
 	if (frozen)
 		thaw_cgroup();
 }
 
-static void raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 int signal_below(pid_t pid, const struct signal_options *opts)
 {
 	sigset_t all, before;
+	struct births births;
 	struct proc p;
 	bool found;
 	size_t i;
@@ -467,7 +450,9 @@ int signal_below(pid_t pid, const struct signal_options *opts)
 	}
 	top = add_victim(pid, fd);
 	top->state = p.state;
-	if (!is_there(top))
+	ask_births(fd, pid, &births);
+	top->ino = births.ino;
+	if (!is_there(top->fd))
 		err(errno == ESRCH ? EXIT_NO_PROCESS : EXIT_ERROR, "%d", pid);
 
 	if (options->freeze) {

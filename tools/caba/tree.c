@@ -225,14 +225,19 @@ void forget(struct proc *p)
 	free(p->nspid);
 }
 
+void keep_proc(const struct proc *p)
+{
+	procs = grow(procs, nr_procs, &max_procs, sizeof(*procs));
+	procs[nr_procs++] = *p;
+}
+
 bool add_proc(pid_t pid)
 {
 	struct proc p;
 
 	if (!read_proc(proc_fd, pid, &p))
 		return false;
-	procs = grow(procs, nr_procs, &max_procs, sizeof(*procs));
-	procs[nr_procs++] = p;
+	keep_proc(&p);
 	return true;
 }
 

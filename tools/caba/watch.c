@@ -25,7 +25,6 @@
 #include <unistd.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "cabatree.h"
@@ -54,9 +53,9 @@ static bool entered;
 static int ended;
 
 /* Whatever its number means by now */
-static bool is_there(const struct proc *p)
+static bool remains(const struct proc *p)
 {
-	return p->fd < 0 || !syscall(SYS_pidfd_send_signal, p->fd, 0, NULL, 0) || errno == EPERM;
+	return p->fd < 0 || is_there(p->fd);
 }
 
 static void mark(struct proc *p, enum mark mark)
@@ -110,7 +109,7 @@ static void meet(pid_t pid)
 	}
 	p = &procs[nr_procs - 1];
 	p->fd = fd;
-	if (!is_there(p)) {
+	if (!remains(p)) {
 		close(fd);
 		forget(p);
 		nr_procs--;
@@ -162,7 +161,7 @@ static void read_again(struct proc *p)
 		p->gone = true;
 		return;
 	}
-	if (now.pid != p->pid || !is_there(p)) {
+	if (now.pid != p->pid || !remains(p)) {
 		forget(&now);
 		p->gone = true;
 		return;
@@ -469,7 +468,6 @@ void watch(pid_t below, int t, bool kthreads, double seconds)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
 	struct sigaction action = { .sa_handler = on_signal };
-	struct rlimit limit;
 	struct proc *top;
 	sigset_t block, mask;
 	double end;
@@ -479,10 +477,7 @@ void watch(pid_t below, int t, bool kthreads, double seconds)
 	rows = 24;
 	columns = 80;
 	mark_ticks = MARKED / seconds < 1 ? 1 : MARKED / seconds;
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	raise_limit();
 	sigemptyset(&block);
 	for (i = 0; i < ARRAY_SIZE(signals); i++) {
 		sigaddset(&block, signals[i]);
