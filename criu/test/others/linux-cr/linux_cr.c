@@ -47,16 +47,14 @@ static void write_file(const char *suffix, const char *fmt, ...)
 		die(path);
 }
 
+static sigset_t restored;
+
 static void wait_for_restore(void)
 {
-	sigset_t set;
 	int sig;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &set, NULL);
 	write_file("", "%d\n", getpid());
-	sigwait(&set, &sig);
+	sigwait(&restored, &sig);
 }
 
 /* A segment that is marked for destruction lives on while it is attached */
@@ -217,6 +215,9 @@ int main(int argc, char **argv)
 	if (pid)
 		return pid < 0;
 	setsid();
+	sigemptyset(&restored);
+	sigaddset(&restored, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &restored, NULL);
 	fd = open("/dev/null", O_RDWR);
 	dup2(fd, 0), dup2(fd, 1), dup2(fd, 2);
 	syscall(SYS_close_range, 3, ~0U, 0);
