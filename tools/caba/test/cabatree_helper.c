@@ -3,25 +3,29 @@
  * The processes that the tests of cabatree need and a shell cannot make.
  *
  *	leader		a process whose first thread is over, and another is not
- *	storm N		N processes that fork as fast as they can, each child
+ *	storm N		a process below which N fork as fast as they can, each child
  *			living for 30 ms
+ *	reaper COMMAND...
+ *			COMMAND as a sub-reaper
  *	comet		a process that forks and exits; so does its child, and so on
  *	crowd N NAME COMMAND...
  *			N processes that rest; then each COMMAND and, under its NAME,
  *			what it cost: ms of CPU time, KiB, exit status
  *	recycle SECONDS [CABATREE]
- *			pid numbers that are used again as fast as they can,
- *			by turns by one born below a process and by an outsider,
- *			while "CABATREE --signal USR1" goes to those below. Fails
- *			when an outsider got one, or none below did. Without
- *			CABATREE: what kill() does with the numbers in /proc, which
- *			must hit outsiders, or the test shows nothing.
+ *			pid numbers that are used again as soon as they are free, by
+ *			a parent and a child born below a process and by two
+ *			outsiders, while "CABATREE --signal USR1" goes to those
+ *			below. Fails, at once, when an outsider got one; fails when
+ *			none below did. Without CABATREE: what kill() does with the
+ *			numbers in /proc, which must hit an outsider, or the test
+ *			shows nothing.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,30 +36,31 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <linux/futex.h>
-#include <linux/sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define CROWD_GROUP	20
 #define CROWD_STACK	2048
 
-#define SLOTS		8
-#define FIRST_NUMBER	2000
+#define PAIRS		5
+#define PAIR_STACK	65536
+#define LAST_NUMBER	2000
+#define HIGH_NUMBER	3000
 
-/* By whom a number is used now */
 enum { BELOW, OUTSIDE };
 
 static struct {
-	atomic_int turn[SLOTS];
-	atomic_long used[2], hits[2], stopped;
+	atomic_long born[2], hits[2], stopped;
 } *shared;
 
-static int side;
+/* Of who uses numbers again */
+static int side = OUTSIDE;
+static pid_t maker;
+static int last_pid;
+static char stacks[2][PAIR_STACK];
 
 static void nap(long us)
 {
@@ -100,9 +105,13 @@ static int leader(void)
 
 static int storm(int nr)
 {
+	bool top = true;
+
+	while (nr-- > 0 && top)
+		top = child();
+	if (top)
+		rest(NULL);
 	signal(SIGCHLD, SIG_IGN);
-	while (--nr > 0 && child())
-		;
 	for (;;) {
 		pid_t pid = fork();
 
@@ -211,50 +220,84 @@ static int crowd(int nr, char **command)
 static void on_signal(int sig)
 {
 	(void)sig;
-	atomic_fetch_add(&shared->hits[side], 1);
+	if (side == OUTSIDE || getpid() != maker)
+		atomic_fetch_add(&shared->hits[side], 1);
 }
 
-static void futex(atomic_int *word, int op, int value)
+/*
+ * With the lowest number above @last that is free. It shares the memory of its
+ * maker, and so is born fast.
+ */
+static void start_at(int last, int (*main)(void *arg), char *stack, unsigned long arg)
 {
-	syscall(SYS_futex, word, op, value, NULL, NULL, 0);
+	char number[16];
+	int len = snprintf(number, sizeof(number), "%d", last);
+
+	if (pwrite(last_pid, number, len, 0) != len)
+		err(1, "ns_last_pid");
+	if (clone(main, stack + PAIR_STACK, CLONE_VM | SIGCHLD, (void *)arg) < 0) {
+		/* So it is when the pid namespace ends */
+		if (errno == ENOMEM)
+			_exit(1);
+		err(1, "clone");
+	}
+	atomic_fetch_add(&shared->born[side], 1);
 }
 
-/* One number after the other: born, gone, and then it is the other side's turn. */
-static void use_number(int slot)
+/* By the pace of the others, as a guest may be a slow one. */
+static void linger(unsigned long n)
 {
-	pid_t number = FIRST_NUMBER + slot, pid;
-	struct clone_args args = {
-		.exit_signal = SIGCHLD,
-		.set_tid = (unsigned long)&number,
-		.set_tid_size = 1,
-	};
-	unsigned int n = 0;
+	unsigned int i;
+
+	for (i = (unsigned int)n * 2654435761u >> 26; i; i--)
+		sched_yield();
+}
+
+/* Outsiders that somebody stopped go on. */
+static void wait_for_all(void)
+{
+	pid_t pid;
 	int status;
 
-	for (;;) {
-		while (shared->turn[slot] != side)
-			futex(&shared->turn[slot], FUTEX_WAIT, !side);
-		pid = syscall(SYS_clone3, &args, sizeof(args));
-		if (!pid) {
-			double end = now() + (n * 2654435761u >> 24) / 1e6;
+	while ((pid = waitpid(-1, &status, side == OUTSIDE ? WUNTRACED : 0)) > 0) {
+		if (WIFSTOPPED(status)) {
+			atomic_fetch_add(&shared->stopped, 1);
+			kill(pid, SIGCONT);
+		}
+	}
+}
 
-			while (now() < end)
-				;
-			_exit(0);
-		}
-		if (pid < 0)
-			err(1, "clone3");
-		n++;
-		atomic_fetch_add(&shared->used[side], 1);
-		while (waitpid(pid, &status, side == OUTSIDE ? WUNTRACED : 0) < 0 ||
-		       WIFSTOPPED(status)) {
-			if (WIFSTOPPED(status)) {
-				atomic_fetch_add(&shared->stopped, 1);
-				kill(pid, SIGCONT);
-			}
-		}
-		shared->turn[slot] = !side;
-		futex(&shared->turn[slot], FUTEX_WAKE, 1);
+static int younger(void *arg)
+{
+	linger((unsigned long)arg);
+	return 0;
+}
+
+static int elder(void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+
+	start_at(n % 2 ? LAST_NUMBER : HIGH_NUMBER + n % 10000, younger, stacks[1], n + 1);
+	linger(n);
+	if (n % 4)
+		wait_for_all();
+	return 0;
+}
+
+/*
+ * A process and its child, either of which may be over first, and again. So a
+ * number means one below, or an outsider, or an outsider whose CABA has the
+ * number of one below. Half of the children have a number that nobody has had.
+ */
+static void make_pairs(void)
+{
+	unsigned long n;
+
+	maker = getpid();
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	for (n = 0; ; n++) {
+		start_at(LAST_NUMBER, elder, stacks[0], n);
+		wait_for_all();
 	}
 }
 
@@ -268,9 +311,9 @@ static pid_t start_side(int which)
 	side = which;
 	/* On a slow machine whoever sends signals is to get a word in, too. */
 	setpriority(PRIO_PROCESS, 0, 10);
-	for (i = 0; i < SLOTS; i++) {
+	for (i = 0; i < PAIRS; i++) {
 		if (!child())
-			use_number(i);
+			make_pairs();
 	}
 	for (;;)
 		pause();
@@ -318,52 +361,99 @@ static void kill_below(pid_t top)
 		kill(found[i], SIGUSR1);
 }
 
+static pid_t start_cabatree(const char *cabatree, pid_t below, long run)
+{
+	pid_t pid = child();
+	char number[16];
+
+	if (pid)
+		return pid;
+	snprintf(number, sizeof(number), "%d", below);
+	if (!freopen("/dev/null", "w", stderr))
+		err(127, "/dev/null");
+	/* SIGSTOP is not to hit anyone else, either. */
+	if (run % 4)
+		execl(cabatree, "cabatree", "--signal", "USR1", "--rounds", run % 2 ? "3" : "20",
+		      number, NULL);
+	else
+		execl(cabatree, "cabatree", "--signal", "USR1", "--freeze", number, NULL);
+	_exit(127);
+}
+
+/*
+ * Wherever @pid is just now, it stops, until all numbers are somebody else's.
+ * Those below are not born while it has frozen them.
+ */
+static int disturb(pid_t pid, double pause, double end)
+{
+	unsigned int seed = pid;
+	int status = 0;
+	double until;
+	long born;
+
+	for (;;) {
+		nap(pause * (rand_r(&seed) % 1000) * 1e3);
+		kill(pid, SIGSTOP);
+		if (waitpid(pid, &status, WUNTRACED) != pid)
+			err(1, "waitpid");
+		if (!WIFSTOPPED(status))
+			return status;
+		born = shared->born[OUTSIDE] + shared->born[BELOW] + 2 * PAIRS * 4;
+		until = now() + pause;
+		while (shared->born[OUTSIDE] + shared->born[BELOW] < born && now() < until)
+			sched_yield();
+		kill(pid, SIGCONT);
+		if (now() < end)
+			continue;
+		if (waitpid(pid, &status, 0) != pid)
+			err(1, "waitpid");
+		return status;
+	}
+}
+
 static int run_recycle(double seconds, const char *cabatree)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	double end;
 	long runs = 0, unfinished = 0;
+	double start, end, once = 0;
 	pid_t below, pid;
-	char number[16];
 	int status;
 
 	if (mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("proc", "/proc", "proc", 0, NULL))
 		err(1, "mount");
+	last_pid = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	if (last_pid < 0)
+		err(1, "ns_last_pid");
 	sigaction(SIGUSR1, &action, NULL);
 	below = start_side(BELOW);
 	start_side(OUTSIDE);
-	snprintf(number, sizeof(number), "%d", below);
-	end = now() + seconds;
+	start = now();
+	end = start + seconds;
 	/* kill() may need some patience, on a slow machine. */
-	while (now() < end || (!cabatree && !shared->hits[OUTSIDE] && now() < end + 60)) {
-		runs++;
+	while (!shared->hits[OUTSIDE] && !shared->stopped && now() < end + (cabatree ? 0 : 60)) {
 		if (!cabatree) {
 			kill_below(below);
+			runs++;
 			continue;
 		}
-		pid = child();
-		if (!pid) {
-			if (!freopen("/dev/null", "w", stderr))
-				err(127, "/dev/null");
-			/* SIGSTOP is not to hit anyone else, either. */
-			if (runs % 4)
-				execl(cabatree, "cabatree", "--signal", "USR1",
-				      "--rounds", "3", number, NULL);
-			else
-				execl(cabatree, "cabatree", "--signal", "USR1",
-				      "--freeze", number, NULL);
-			_exit(127);
+		pid = start_cabatree(cabatree, below, runs + 1);
+		if (runs++) {
+			status = disturb(pid, once, end);
+		} else {
+			/* How long one takes, on this machine */
+			once = now();
+			if (waitpid(pid, &status, 0) != pid)
+				err(1, "waitpid");
+			once = now() - once;
 		}
-		if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
-		    (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 5))
+		if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 5))
 			errx(1, "%s: status %x", cabatree, status);
 		unfinished += WEXITSTATUS(status) == 5;
 	}
-	printf("%.0f s, %s: %ld runs, %ld not to the end\n", seconds,
+	printf("%.0f s, %s: %ld runs, %ld not to the end\n", now() - start,
 	       cabatree ? "cabatree" : "kill()", runs, unfinished);
-	printf("numbers used %ld times below, %ld times outside\n",
-	       shared->used[BELOW], shared->used[OUTSIDE]);
+	printf("born: %ld below, %ld outside\n", shared->born[BELOW], shared->born[OUTSIDE]);
 	printf("signals: %ld below, %ld to outsiders; outsiders stopped: %ld\n",
 	       shared->hits[BELOW], shared->hits[OUTSIDE], shared->stopped);
 	if (!cabatree)
@@ -402,6 +492,11 @@ int main(int argc, char *argv[])
 		return leader();
 	if (!strcmp(what, "storm") && argc == 3)
 		return storm(atoi(argv[2]));
+	if (!strcmp(what, "reaper") && argc > 2) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		execvp(argv[2], argv + 2);
+		err(127, "%s", argv[2]);
+	}
 	if (!strcmp(what, "comet"))
 		return comet();
 	if (!strcmp(what, "crowd") && argc > 3)
