@@ -90,10 +90,7 @@ static bool supported(void)
 }
 
 /* In each test: an old harness runs one whose set-up has been skipped, too. */
-#define NEED_FIELD() do {						\
-	if (!supported())						\
-		SKIP(return, "PIDFD_GET_INFO of this kernel has no CABA"); \
-} while (0)
+#define NO_FIELD	"PIDFD_GET_INFO of this kernel has no CABA"
 
 FIXTURE(pidfd) {
 	int go[2];	/* closed at the end: children read it and exit */
@@ -132,7 +129,8 @@ TEST_F(pidfd, the_creator_by_number_and_inode)
 	int own = pidfd_open(getpid(), 0), child;
 	struct info info;
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	child = pidfd_open(stay(self->go, 0), 0);
 	ASSERT_EQ(0, ask(child, &info));
 	EXPECT_EQ(getpid(), info.caba_tgid);
@@ -146,7 +144,8 @@ TEST_F(pidfd, who_inherits_it)
 	struct info info;
 	pid_t middle, pid;
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	ASSERT_EQ(0, pipe(back));
 	middle = fork();
 	if (!middle) {
@@ -174,7 +173,8 @@ TEST_F(pidfd, a_thread_has_what_its_process_has)
 	struct info answer[2], of_process;
 	pthread_t thread;
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	ASSERT_EQ(0, ask(pidfd_open(getpid(), 0), &of_process));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, ask_of_thread, answer));
 	ASSERT_EQ(0, pthread_join(thread, NULL));
@@ -191,7 +191,8 @@ TEST_F(pidfd, what_is_outside_the_pid_namespace_is_0)
 	int status;
 	pid_t pid;
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	pid = caba_fork(CLONE_NEWPID);
 	if (pid < 0)
 		SKIP(return, "no pid namespace: %s", strerror(errno));
@@ -209,7 +210,8 @@ TEST_F(pidfd, a_zombie_has_one_and_who_is_reaped_has_none)
 	int child = pidfd_open(pid, 0);
 	siginfo_t how;
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(0, waitid(P_PID, pid, &how, WEXITED | WNOWAIT));
 	ASSERT_EQ(0, ask(child, &info));
@@ -229,7 +231,8 @@ TEST_F(pidfd, old_callers_see_nothing_new)
 	struct info info = { .caba_ino = 5, .caba_tgid = 6 };
 	int own = pidfd_open(getpid(), 0);
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	ASSERT_EQ(0, ioctl(own, GET_INFO(struct info), &info));
 	EXPECT_FALSE(!!(info.mask & INFO_CABA));
 	EXPECT_EQ(0, info.caba_tgid);
@@ -253,7 +256,8 @@ TEST_F(pidfd, the_inode_makes_a_pidfd)
 	int own = pidfd_open(getpid(), 0), other;
 	struct info info;
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	ASSERT_EQ(0, ask(pidfd_open(stay(self->go, 0), 0), &info));
 	memcpy(fh.handle.f_handle, &info.caba_ino, sizeof(info.caba_ino));
 	other = open_by_handle_at(-10002 /* FD_PIDFS_ROOT */, &fh.handle, 0);
@@ -321,7 +325,8 @@ TEST_F_TIMEOUT(pidfd, the_same_as_proc_of_every_process, 120)
 	size_t i;
 	DIR *dir;
 
-	NEED_FIELD();
+	if (!supported())
+		SKIP(return, NO_FIELD);
 	for (i = 0; i < 3; i++) {
 		busy[i] = fork();
 		if (!busy[i])
