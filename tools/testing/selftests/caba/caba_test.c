@@ -1399,7 +1399,8 @@ TEST_F(caba, an_init_that_waits_for_its_namespace_is_dead)
  * empty the namespace, and waits for B. T has begun its exit after C, but takes
  * longer, with many files to close. When that is over I is dead.
  */
-TEST_F(caba, an_init_with_threads_that_waits_for_its_namespace_is_dead)
+TEST_F_TIMEOUT(caba, an_init_with_threads_that_waits_for_its_namespace_is_dead,
+	       120)
 {
 	int err, i;
 
