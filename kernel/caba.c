@@ -7,8 +7,8 @@
  *
  * The tree is one of processes. Its fields in task_struct are used on thread
  * group leaders only: ->caba points to the leader of the CABA, ->cabds heads
- * the list of the processes whose CABA this is, ->cabd is the node on that
- * list. init_task is the root, its ->caba is NULL.
+ * the list of the processes whose CABA this is, in no order, ->cabd is the node
+ * on that list. init_task is the root, its ->caba is NULL.
  *
  * Everything is written under tasklist_lock held for writing. ->caba may be
  * read under RCU, the lists only under tasklist_lock. What makes that safe:
@@ -43,19 +43,28 @@
 /**
  * caba_hand_over - give all CABDs of a process to another one
  * @from: leader of the thread group that has them
- * @to: leader of the one that gets them, in their order, after its own
+ * @to: leader of the one that gets them
  *
  * Context: tasklist_lock held for writing.
  */
 void caba_hand_over(struct task_struct *from, struct task_struct *to)
 {
+	struct hlist_node *last = NULL;
 	struct task_struct *p;
 
 	if (WARN_ON_ONCE(from == to))
 		return;
-	list_for_each_entry(p, &from->cabds, cabd)
+	hlist_for_each_entry(p, &from->cabds, cabd) {
 		RCU_INIT_POINTER(p->caba, to);
-	list_splice_tail_init(&from->cabds, &to->cabds);
+		last = &p->cabd;
+	}
+	if (!last)
+		return;
+	/* As hlist_splice_init() does, which 6.1 has not. */
+	last->next = to->cabds.first;
+	if (last->next)
+		last->next->pprev = &last->next;
+	hlist_move_list(&from->cabds, &to->cabds);
 }
 
 /**
@@ -75,7 +84,7 @@ void caba_fork(struct task_struct *p)
 
 	lockdep_assert_held_write(&tasklist_lock);
 	RCU_INIT_POINTER(p->caba, caba);
-	list_add_tail(&p->cabd, &caba->cabds);
+	hlist_add_head(&p->cabd, &caba->cabds);
 }
 
 /**
@@ -91,9 +100,12 @@ void caba_fork(struct task_struct *p)
  */
 void caba_exec(struct task_struct *leader, struct task_struct *tsk)
 {
+	struct task_struct *caba = caba_locked(leader);
+
 	lockdep_assert_held_write(&tasklist_lock);
-	RCU_INIT_POINTER(tsk->caba, caba_locked(leader));
-	list_replace_init(&leader->cabd, &tsk->cabd);
+	RCU_INIT_POINTER(tsk->caba, caba);
+	hlist_del_init(&leader->cabd);
+	hlist_add_head(&tsk->cabd, &caba->cabds);
 	caba_hand_over(leader, tsk);
 }
 

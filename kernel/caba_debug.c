@@ -58,18 +58,18 @@ static int check_threads(struct caba_check *c, struct task_struct *g)
 			dead = false;
 		if (t == g)
 			continue;
-		if (!list_empty(&t->cabds))
+		if (!hlist_empty(&t->cabds))
 			return violation(c, "a thread has CABDs", t, g);
-		if (!list_empty(&t->cabd))
+		if (!hlist_unhashed(&t->cabd))
 			return violation(c, "a thread is on a list", t, g);
 		/* A leader replaced by exec keeps its pointer for readers. */
 		if (t->exit_state != EXIT_DEAD && caba_locked(t))
 			return violation(c, "a thread has a CABA", t, g);
 	}
-	if (dead && !list_empty(&g->cabds))
+	if (dead && !hlist_empty(&g->cabds))
 		return violation(c, "a dead process has CABDs", g,
-				 list_first_entry(&g->cabds, struct task_struct,
-						  cabd));
+				 hlist_entry(g->cabds.first, struct task_struct,
+					     cabd));
 	return 0;
 }
 
@@ -79,7 +79,7 @@ static int check_process(struct caba_check *c, struct task_struct *g)
 
 	if (!caba)
 		return violation(c, "a process has no CABA", g, NULL);
-	if (list_empty(&g->cabd))
+	if (hlist_unhashed(&g->cabd))
 		return violation(c, "a process is on no list", g, caba);
 	if (!in_tree(caba))
 		return violation(c, "a CABA is no process", g, caba);
@@ -95,17 +95,17 @@ static int check_process(struct caba_check *c, struct task_struct *g)
 static int check_edges(struct caba_check *c, unsigned int processes)
 {
 	struct task_struct *g = &init_task, *p;
-	struct list_head *next = g->cabds.next;
+	struct hlist_node *next = g->cabds.first;
 	unsigned int met = 0;
 
 	for (;;) {
-		while (next == &g->cabds) {
+		while (!next) {
 			if (g == &init_task)
 				goto out;
 			next = g->cabd.next;
 			g = caba_locked(g);
 		}
-		p = list_entry(next, struct task_struct, cabd);
+		p = hlist_entry(next, struct task_struct, cabd);
 		if (!in_tree(p))
 			return violation(c, "a CABD is no process", p, g);
 		if (caba_locked(p) != g)
@@ -113,7 +113,7 @@ static int check_edges(struct caba_check *c, unsigned int processes)
 		if (++met > processes)
 			return violation(c, "more CABDs than processes", p, g);
 		g = p;
-		next = g->cabds.next;
+		next = g->cabds.first;
 	}
 out:
 	if (met != processes)
@@ -127,7 +127,7 @@ static unsigned int check_tree(struct caba_check *c)
 	struct task_struct *g;
 
 	read_lock(&tasklist_lock);
-	if (caba_locked(&init_task) || !list_empty(&init_task.cabd)) {
+	if (caba_locked(&init_task) || !hlist_unhashed(&init_task.cabd)) {
 		violation(c, "init_task has a CABA", &init_task, NULL);
 		goto out;
 	}

@@ -42,8 +42,8 @@ static inline struct task_struct *caba_locked(struct task_struct *p)
 static inline void caba_init(struct task_struct *p)
 {
 	RCU_INIT_POINTER(p->caba, NULL);
-	INIT_LIST_HEAD(&p->cabds);
-	INIT_LIST_HEAD(&p->cabd);
+	INIT_HLIST_NODE(&p->cabd);
+	INIT_HLIST_HEAD(&p->cabds);
 }
 
 /**
@@ -70,7 +70,7 @@ static inline void caba_exit(struct task_struct *tsk, bool group_dead)
 	struct task_struct *leader = tsk->group_leader;
 
 	lockdep_assert_held_write(&tasklist_lock);
-	if (group_dead && !list_empty(&leader->cabds))
+	if (group_dead && !hlist_empty(&leader->cabds))
 		caba_hand_over(leader, caba_locked(leader));
 }
 
@@ -86,9 +86,9 @@ static inline void caba_exit(struct task_struct *tsk, bool group_dead)
 static inline void caba_release(struct task_struct *p)
 {
 	lockdep_assert_held_write(&tasklist_lock);
-	if (WARN_ON_ONCE(!list_empty(&p->cabds)))
+	if (WARN_ON_ONCE(!hlist_empty(&p->cabds)))
 		caba_hand_over(p, caba_locked(p));
-	list_del_init(&p->cabd);
+	hlist_del_init(&p->cabd);
 }
 
 struct pid *caba_tgid(struct task_struct *p);
