@@ -3,7 +3,9 @@
  * and unchanged: those in which others than the dumped ones have a part, or
  * signals and terminals, which caba_tree does not look at.
  *
- * caba_case NAME FILE makes one, writes "root PID" and "starter PID" to FILE when
+ * Others are like what people have told of: what they run, or what that leaves.
+ *
+ * caba_case NAME FILE [LENGTH] makes one, writes "root PID" and "starter PID" to FILE when
  * it is complete, and rests. caba_case --look PID prints a line for PID and all
  * below it, as seen from its pid namespace:
  *
@@ -15,10 +17,12 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -354,6 +358,202 @@ static void terminal_leader_last(void)
 	wait_for(mid);
 }
 
+/* What is to be started by a double fork, each in a session of its own, and some are shells */
+static void start_apart(bool shell)
+{
+	int mid = child();
+
+	if (mid) {
+		wait_for(mid);
+		return;
+	}
+	mid = getpid();
+	lead();
+	if (child())
+		_exit(0);
+	adopted(mid);
+	if (shell && !child()) {
+		lead();
+		start_apart(false);
+		rest();
+	}
+	rest();
+}
+
+static void window_manager(void)
+{
+	int i;
+
+	if (!child()) {
+		for (i = 0; i < 16; i++)
+			start_apart(!(i % 4));
+		rest();
+	}
+}
+
+/* What batch jobs leave behind: a daemon, a lost child, a lost member of a group, a helper with a child */
+static void leave_strays(void)
+{
+	int i, mid;
+
+	for (i = 0; i < 4; i++) {
+		mid = child();
+		if (mid) {
+			wait_for(mid);
+			continue;
+		}
+		mid = getpid();
+		if (i == 0)
+			lead();
+		if (i == 2)
+			setpgid(0, 0);
+		if (child())
+			_exit(0);
+		adopted(mid);
+		if (i == 3) {
+			lead();
+			if (!child())
+				rest();
+		}
+		rest();
+	}
+}
+
+/* Two of them; the manager of the first one adopts them, the shell of the second is over */
+static void batch_jobs(void)
+{
+	int shell, job;
+
+	if (child())
+		return;
+	lead();
+	for (job = 0; job < 2; job++) {
+		if (child())
+			continue;
+		prctl(PR_SET_CHILD_SUBREAPER, !job);
+		shell = child();
+		if (!shell) {
+			lead();
+			leave_strays();
+			if (!job)
+				rest();
+			_exit(0);
+		}
+		if (job)
+			wait_for(shell);
+		rest();
+	}
+	rest();
+}
+
+/*
+ * A line of births of which two thirds are gone: of nine the first one leads a
+ * session, the sixth another one when it has forked the seventh, and every
+ * tenth is a sub-reaper. Those left over have parents far above.
+ */
+static int chain_length = 67;
+
+static void end(int pid)
+{
+	kill(pid, SIGKILL);
+	while (!kill(pid, 0))
+		usleep(1000);
+}
+
+static void chain(void)
+{
+	size_t size = (chain_length + 1) * sizeof(int);
+	volatile int *pids;
+	int i;
+
+	pids = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (pids == MAP_FAILED)
+		die("mmap");
+	/* Nobody is left as a zombie */
+	signal(SIGCHLD, SIG_IGN);
+	if (!child()) {
+		for (i = 1;; i++) {
+			if (i % 10 == 0)
+				prctl(PR_SET_CHILD_SUBREAPER, 1);
+			if (i % 9 == 1)
+				lead();
+			if (i == chain_length || child())
+				break;
+		}
+		if (i % 9 == 6)
+			lead();
+		here();
+		pids[i] = getpid();
+		munmap((void *)pids, size);
+		while (1)
+			pause();
+	}
+
+	/* When all are there: the odd ones from below, the others from above */
+	if (!child()) {
+		for (i = 1; i <= chain_length; i++)
+			while (!pids[i])
+				usleep(1000);
+		for (i = chain_length; i > 0; i--)
+			if (i % 3 && i % 2)
+				end(pids[i]);
+		for (i = 1; i <= chain_length; i++)
+			if (i % 3 && !(i % 2))
+				end(pids[i]);
+		here();
+		_exit(0);
+	}
+	munmap((void *)pids, size);
+}
+
+/* A container that is over, and nobody has waited for it */
+static void dead_container(void)
+{
+	if (!clone_with(CLONE_NEWPID | SIGCHLD)) {
+		here();
+		_exit(7);
+	}
+}
+
+/* One that is not: its init leads a session, and has adopted somebody */
+static void container(void)
+{
+	if (child())
+		return;
+	if (unshare(CLONE_NEWPID))
+		die("unshare");
+	if (!child()) {
+		lead();
+		if (!child())
+			rest();
+		if (orphan())
+			rest();
+		rest();
+	}
+	rest();
+}
+
+/* An init that is in the session of who has started it */
+static int init_without_session(void)
+{
+	int root;
+
+	lead();
+	root = clone_with(CLONE_NEWPID | SIGCHLD);
+	if (!root) {
+		if (!child())
+			rest();
+		if (!child()) {
+			lead();
+			if (orphan())
+				rest();
+			rest();
+		}
+		rest();
+	}
+	return root;
+}
+
 /* No signal handler, so it does not expect EINTR */
 static void polls(void)
 {
@@ -384,6 +584,12 @@ static const struct {
 	{ "terminal-stops", 1, .inside = terminal_stops },
 	{ "terminal-leader-last", 2, .inside = terminal_leader_last },
 	{ "polls", 1, .inside = polls },
+	{ "window-manager", 25, .inside = window_manager },
+	{ "batch-jobs", 14, .inside = batch_jobs },
+	{ "chain", 0, .inside = chain },
+	{ "dead-container", 1, .inside = dead_container },
+	{ "container", 4, .inside = container },
+	{ "init-without-session", 4, init_without_session },
 };
 
 static void start(unsigned int i, const char *file)
@@ -415,7 +621,7 @@ static void start(unsigned int i, const char *file)
 		}
 	}
 
-	for (nr = 0; nr < cases[i].nr; nr++)
+	for (nr = 0; nr < (cases[i].nr ?: chain_length + 1); nr++)
 		if (read(report[0], &c, 1) != 1)
 			die("report");
 	close(report[0]);
@@ -568,11 +774,13 @@ int main(int argc, char *argv[])
 
 	if (argc == 3 && !strcmp(argv[1], "--look"))
 		return look(atoi(argv[2]));
-	for (i = 0; argc == 3 && i < sizeof(cases) / sizeof(cases[0]); i++)
+	if (argc == 4)
+		chain_length = atoi(argv[3]);
+	for (i = 0; argc >= 3 && i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (!strcmp(argv[1], cases[i].name))
 			start(i, argv[2]);
 
-	printf("Usage: caba_case NAME FILE\n       caba_case --look PID\nNames:");
+	printf("Usage: caba_case NAME FILE [LENGTH of the chain]\n       caba_case --look PID\nNames:");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		printf(" %s", cases[i].name);
 	printf("\n");
