@@ -207,6 +207,42 @@ static struct caba_node *node_by_real(struct caba_node **by_real, unsigned int n
 }
 
 /*
+ * Helpers that come from outside have to leave before files are opened, so none
+ * of them can be there for the /proc/<pid> of a dead process.
+ */
+static pid_t *outside_pids;
+static unsigned int nr_outside_pids;
+
+static int collect_outside_pids(const struct caba_forest *f)
+{
+	unsigned int i;
+
+	for (i = f->nr_tasks; i < f->nr; i++) {
+		if (!f->nodes[i].creator || f->nodes[i].creator->kind != CABA_OUTSIDE)
+			continue;
+		if (xrealloc_safe(&outside_pids, sizeof(*outside_pids) * (nr_outside_pids + 1)))
+			return -1;
+		outside_pids[nr_outside_pids++] = f->nodes[i].pid;
+	}
+	return 0;
+}
+
+int caba_check_dead_proc(pid_t pid)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_outside_pids; i++) {
+		/* Who takes any number may get this one */
+		if (outside_pids[i] && outside_pids[i] != pid)
+			continue;
+		pr_err("/proc/%d of a dead process is open, and it, or another one, came from outside and left children: not both can come back\n",
+		       pid);
+		return -1;
+	}
+	return 0;
+}
+
+/*
  * Reads the births of all the processes, which have to be frozen: a CABA
  * changes when it dies. The restore is planned right here, since now there
  * still is a way back.
@@ -302,7 +338,7 @@ int caba_collect(void)
 		pr_err("This process tree could not be restored\n");
 		goto out;
 	}
-	if (caba_check_exit_signals(&f) || caba_check_outside(&f))
+	if (caba_check_exit_signals(&f) || caba_check_outside(&f) || collect_outside_pids(&f))
 		goto out;
 	for (i = 1; i < nr && f.ns; i++)
 		if (!item_of(&nodes[i])->caba) {

@@ -65,6 +65,7 @@ extern int caba_collect(void);
 extern int caba_collect_exit_signals(void);
 extern int caba_check_exit_signals(struct caba_forest *f);
 extern int caba_check_outside(struct caba_forest *f);
+extern int caba_check_dead_proc(pid_t pid);
 extern pid_t caba_wait_killed(int *status);
 extern int setup_alarm_handler(void); /* cr-dump.c */
 

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -195,6 +196,30 @@ static int put_in(void)
 		lead();
 		rest();
 	}
+	return root;
+}
+
+/*
+ * It is over, and who was born by it is in its session, and still has its
+ * /proc/<pid> open. For the session it has to be there again, come from outside,
+ * and be gone before the root is what it was; for the file it has to stay longer.
+ * To be run in a mount namespace of its own: CRIU knows a proc by its folder in /.
+ */
+static int put_in_open(void)
+{
+	int root = init_to_enter(), mid = child();
+
+	if (!mid) {
+		lead();
+		mid = getpid();
+		if (mount("proc", "/mnt", "proc", 0, NULL) || open("/mnt/self/status", O_RDONLY) < 0)
+			die("/mnt");
+		if (child())
+			_exit(0);
+		adopted(mid);
+		rest();
+	}
+	wait_for(mid);
 	return root;
 }
 
@@ -578,6 +603,7 @@ static const struct {
 	{ "member-outside", 2, member_outside },
 	{ "put-in", 3, put_in },
 	{ "put-in-orphans", 7, put_in_orphans },
+	{ "put-in-open", 3, put_in_open },
 	{ "exit-signals", 6, .inside = exit_signals },
 	{ "exit-signal-sibling", 4, .inside = exit_signal_sibling },
 	{ "foreground-gone", 1, .inside = foreground_gone },
