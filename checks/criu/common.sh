@@ -113,6 +113,10 @@ processes() {
 	wc -l <<< "$all"
 }
 
+# At most so many seconds: until FILE is there, until nothing runs PROGRAM
+until_there() { local i; for ((i = 0; i < $2 * 10; i++)); do [ ! -e "$1" ] || return 0; sleep 0.1; done; }
+until_gone() { local i; for ((i = 0; i < $2 * 10; i++)); do pgrep -x "$1" > /dev/null || return 0; sleep 0.1; done; }
+
 # Dumps and restores ROOT, and says what has become of it, "ok" first if that is
 # as it should be. With WORDS the dump has to be refused with these, and all below
 # STARTER to be as they were. The restored root's pid is in /tmp/pid.
@@ -159,9 +163,5 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 	fi
 }
 
+# CRIU's first error in a log, without the line of its source
 said() { grep -a -h 'Error (' "$1" | head -1 | sed 's/.*): //'; }
-
-# What CRIU said of images, without the line of its source
-first_error() {	# IMAGES
-	grep -h 'Error' "$1/r.log" | head -1 | sed 's/.*): //'
-}
