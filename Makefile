@@ -6,7 +6,7 @@ PROFILE	?= default
 T	?= 2h
 
 .PHONY: help setup run check check-kernel check-series check-criu bench soak \
-	series apply unapply shell deb deb-criu criu clean
+	series apply unapply shell deb deb-criu deb-procps criu clean
 
 help:
 	@echo 'make run             build the CABA kernel, boot it, show what it keeps'
@@ -17,6 +17,7 @@ help:
 	@echo 'make unapply LINUX=/path/to/tree  take it off again'
 	@echo 'make deb             Debian kernel packages with CABA, for a real machine'
 	@echo 'make deb-criu        Debian packages of CRIU with the series, and of cabatree (a minute)'
+	@echo 'make deb-procps      Debian packages of procps, with ps -o caba'
 	@echo 'make shell           a shell in the guest'
 	@echo 'make bench           cost of fork, exit and exec beside the unpatched kernel; cabatree beside pstree'
 	@echo 'make criu            CRIU as it is and with the series, in build/criu/'
@@ -90,6 +91,10 @@ deb:
 deb-criu:
 	@scripts/setup criu deb-criu
 	@scripts/deb-criu
+
+deb-procps:
+	@scripts/setup deb-procps
+	@scripts/deb-procps
 
 criu:
 	@scripts/setup run criu
