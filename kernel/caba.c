@@ -49,14 +49,15 @@
  */
 void caba_hand_over(struct task_struct *from, struct task_struct *to)
 {
-	struct hlist_node *last = NULL;
+	struct hlist_node *node, *last = NULL;
 	struct task_struct *p;
 
 	if (WARN_ON_ONCE(from == to))
 		return;
-	hlist_for_each_entry(p, &from->cabds, cabd) {
+	hlist_for_each(node, &from->cabds) {
+		p = hlist_entry(node, struct task_struct, cabd);
 		RCU_INIT_POINTER(p->caba, to);
-		last = &p->cabd;
+		last = node;
 	}
 	if (!last)
 		return;
