@@ -60,12 +60,27 @@ criu_am() {
 			set_tree "$dir/am"
 			try "patch $i: builds" criu_make criu lib
 			try "patch $i: unit tests" criu_make unittest
+			try "patch $i: nothing that nobody uses" all_used
 		fi
 	done
 	if wants am && [ "$base" = criu ]; then
 		try "the tree is what scripts/criu lays" same_tree "$tmp/whole" "$dir/am"
 	fi
 }
+# Of what is static the compiler says it
+all_used() {
+	local name unused=0
+	cat "$dir"/tree/criu/*.c "$dir"/tree/criu/*/*.c > "$tmp/sources"
+	while read -r name; do
+		[ "$(grep -cw "$name" "$tmp/sources")" -gt 1 ] && continue
+		echo "$name is declared, but nobody has it or nobody uses it"
+		unused=1
+	done < <(sed -nE 's/^extern [^(]*[ *]([a-z_0-9]+)(\(.*|;)$/\1/p' "$dir"/tree/criu/include/caba*.h)
+	return $unused
+}
 criu_make() {
-	PATH=/usr/bin:/bin:/usr/sbin:/sbin make -C "$dir/tree" -j"${JOBS:-$(nproc)}" "$@"
+	(
+		use_ccache "$dir/tree"
+		PATH=/usr/bin:/bin:/usr/sbin:/sbin make -C "$dir/tree" -j"${JOBS:-$(nproc)}" HOSTCC="${ccache}gcc" "$@"
+	)
 }

@@ -30,7 +30,6 @@
 #include "kerndat.h"
 #include "namespaces.h"
 #include "plugin.h"
-#include "proc_parse.h"
 #include "pstree.h"
 #include "seccomp.h"
 #include "seize.h"
@@ -309,63 +308,6 @@ pid_t caba_wait_killed(int *status)
 	if (sigprocmask(SIG_SETMASK, &old, NULL))
 		pr_perror("Can't unblock SIGCHLD");
 	return pid;
-}
-
-/*
- * The exit signal is given at birth, like a session. Whoever is adopted, or
- * does exec(), has SIGCHLD from then on.
- */
-static int read_exit_signal(struct pstree_item *item, int *sig)
-{
-	struct proc_pid_stat st;
-
-	if (parse_pid_stat(item->pid->real, &st))
-		return -1;
-	*sig = st.exit_signal;
-	return 0;
-}
-
-int caba_collect_exit_signals(void)
-{
-	struct pstree_item *item;
-
-	for_each_pstree_item(item)
-		/* The root gets another parent anyway */
-		if (item != root_item && read_exit_signal(item, &item->exit_signal))
-			return -1;
-	return 0;
-}
-
-int caba_check_exit_signals(struct caba_forest *f)
-{
-	struct pstree_item *item;
-	struct caba_node *n;
-	unsigned int i;
-
-	for (i = 1; i < f->nr_tasks; i++) {
-		n = &f->nodes[i];
-		item = n->data;
-		if (item->exit_signal == SIGCHLD)
-			continue;
-		if (n->zombie && item->exit_signal) {
-			pr_err("%d is a zombie with %d as its exit signal, which its parent would get once more\n", n->pid,
-			       item->exit_signal);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-int caba_verify_exit_signal(struct pstree_item *item)
-{
-	int sig;
-
-	if (read_exit_signal(item, &sig))
-		return -1;
-	if (sig == item->exit_signal)
-		return 0;
-	pr_err("%d has exit signal %d instead of %d\n", vpid(item), sig, item->exit_signal);
-	return -1;
 }
 
 /* Freezes the tree, and lets it go on: nobody is infected, and nothing is written */

@@ -145,17 +145,21 @@ int caba_plan_ns(struct caba_forest *f)
 	return 0;
 }
 
-void caba_fill_node(struct caba_node *n, const struct pstree_item *item)
+/* What the plan has to know of each item in a nested namespace */
+void caba_fill_nodes(struct caba_node *nodes, unsigned int nr)
 {
-	struct caba_inner *in = item->inner;
+	struct caba_node *n;
 
-	n->exit_signal = item->exit_signal;
-	if (!in)
-		return;
-	n->ns = in->ns->plan;
-	n->pids = (struct caba_nums){ .nr = in->ns->level + 1, .at = in->pid };
-	n->sids = in->sid;
-	n->pgids = in->pgid;
+	for (n = nodes; n < nodes + nr; n++) {
+		struct caba_inner *in = ((struct pstree_item *)n->data)->inner;
+
+		if (!in)
+			continue;
+		n->ns = in->ns->plan;
+		n->pids = (struct caba_nums){ .nr = in->ns->level + 1, .at = in->pid };
+		n->sids = in->sid;
+		n->pgids = in->pgid;
+	}
 }
 
 /*
@@ -379,7 +383,6 @@ static int check_children_ns(void)
 int caba_collect_ns(struct pstree_item *item, const struct births *b)
 {
 	static unsigned int top, owner;
-	unsigned int kid;
 	struct caba_inner *in;
 	struct caba_pidns *ns;
 	int fd, ret;
@@ -390,9 +393,11 @@ int caba_collect_ns(struct pstree_item *item, const struct births *b)
 	fd = open_proc(item->pid->real, "ns/pid");
 	if (fd < 0)
 		return -1;
-	ret = find_ns(fd, item->pid->real, top, owner, &ns) || ns_file_kid(fd, &kid);
+	ret = find_ns(fd, item->pid->real, top, owner, &ns);
 	close(fd);
-	if (ret || (item->pid->state != TASK_DEAD && collect_children_ns(item, kid)))
+	if (ret)
+		return -1;
+	if (item->pid->state != TASK_DEAD && collect_children_ns(item, ns ? ns->kid : top))
 		return -1;
 	if (b->levels != level_of(ns) + 1) {
 		pr_err("%d has %u numbers in a pid namespace at level %u\n", item->pid->real, b->levels, level_of(ns));
@@ -440,7 +445,9 @@ int caba_check_ns(void)
 			return -1;
 		}
 	}
-	return check_children_ns();
+	if (check_children_ns())
+		return -1;
+	return 0;
 }
 
 void caba_put_children_ns(const struct pstree_item *item, PstreeEntry *e)

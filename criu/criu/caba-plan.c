@@ -135,17 +135,6 @@ static struct caba_ns *ns_of_last(struct caba_ns *ns, const struct caba_nums *nu
 	return ns;
 }
 
-pid_t caba_pid_in(const struct caba_node *n, const struct caba_ns *ns)
-{
-	unsigned int level = ns ? ns->level : 0;
-
-	if (level && !caba_holds(ns, n->ns))
-		return 0;
-	if (!n->pids.nr)
-		return level ? 0 : n->pid;
-	return level < n->pids.nr ? n->pids.at[level] : 0;
-}
-
 /* A number of a process, session or group in one namespace */
 struct number {
 	struct caba_ns *ns;

@@ -162,9 +162,10 @@ static struct pstree_item *item_of(const struct caba_node *n)
 static struct caba_node *alloc_nodes(unsigned int nr)
 {
 	struct caba_node *nodes = xmalloc(CABA_MAX_NODES(nr) * sizeof(*nodes));
+	unsigned int i;
 
-	if (nodes)
-		memset(nodes, 0, nr * sizeof(*nodes));
+	for (i = 0; nodes && i < nr; i++)
+		nodes[i] = (struct caba_node){ .exit_signal = SIGCHLD };
 	return nodes;
 }
 
@@ -292,10 +293,11 @@ int caba_collect(void)
 		if (n->zombie)
 			item->pid->ns[0].virt = b.pid;
 	}
-	if (caba_check_ns() || caba_plan_ns(&f) || caba_collect_exit_signals())
+	if (caba_check_ns() || caba_plan_ns(&f))
 		goto out;
-	for (i = 0; i < nr; i++)
-		caba_fill_node(&nodes[i], nodes[i].data);
+	caba_fill_nodes(nodes, nr);
+	if (caba_collect_exit_signals(nodes, nr))
+		goto out;
 	f.from_outside = comes_from_outside(&f, nodes);
 
 	qsort(by_real, nr, sizeof(*by_real), cmp_real);
@@ -334,11 +336,13 @@ int caba_collect(void)
 
 	f.nodes = nodes;
 	f.nr_tasks = nr;
-	if (i == nr && (caba_plan(&f) || (f.ns && !f.nr_events))) {
+	if (i == nr && caba_plan(&f)) {
 		pr_err("This process tree could not be restored\n");
 		goto out;
 	}
-	if (caba_check_exit_signals(&f) || caba_check_outside(&f) || collect_outside_pids(&f))
+	if (caba_check_outside(&f))
+		goto out;
+	if (collect_outside_pids(&f))
 		goto out;
 	for (i = 1; i < nr && f.ns; i++)
 		if (!item_of(&nodes[i])->caba) {
@@ -441,7 +445,9 @@ static int add_node_item(struct caba_node *n)
 		if (pid < 0)
 			return -1;
 		item = new_helper(pid, creator, n->sid, n->kind == CABA_SESSION ? n->sid : n->pgid);
-		if (!item || caba_new_inner(item, n->ns ? n->ns->data : NULL, &n->pids))
+		if (!item)
+			return -1;
+		if (caba_new_inner(item, n->ns ? n->ns->data : NULL, &n->pids))
 			return -1;
 		n->data = item;
 		rsti(item)->caba.node = n;
@@ -505,8 +511,7 @@ static int read_births(struct caba_forest *f)
 		n->pid = vpid(item);
 		n->sid = item->sid;
 		n->pgid = item->pgid;
-		caba_fill_node(n, item);
-
+		n->exit_signal = item->exit_signal;
 		n->zombie = rsti(item)->caba.zombie;
 		/* An older dump may have left some in this directory */
 		if (n->zombie)
@@ -516,6 +521,7 @@ static int read_births(struct caba_forest *f)
 		rsti(item)->caba.node = n;
 		rsti(item)->caba.parent = item->parent;
 	}
+	caba_fill_nodes(f->nodes, f->nr_tasks);
 
 	for (i = 0; i < f->nr_tasks; i++) {
 		struct pid *pid;
@@ -555,6 +561,16 @@ static int read_births(struct caba_forest *f)
 	return 0;
 }
 
+/* Who is outside gets the memory of the root */
+static void place_outsider(struct caba_forest *f)
+{
+	unsigned int i;
+
+	for (i = f->nr_tasks; i < f->nr; i++)
+		if (f->nodes[i].kind == CABA_OUTSIDE)
+			f->nodes[i].data = root_item;
+}
+
 /*
  * Turns the tree of parents from the image into the one in which processes
  * are forked. It is turned back in caba_reparent().
@@ -589,7 +605,9 @@ int caba_prepare_pstree(void)
 	if (!f.nodes)
 		return -1;
 
-	if (caba_plan_ns(&f) || read_births(&f))
+	if (caba_plan_ns(&f))
+		goto out;
+	if (read_births(&f))
 		goto out;
 
 	if (!root_item->ids) {
@@ -600,10 +618,7 @@ int caba_prepare_pstree(void)
 	if (caba_plan(&f))
 		goto out;
 
-	/* Who is outside gets the memory of the root for it */
-	for (i = f.nr_tasks; i < f.nr; i++)
-		if (f.nodes[i].kind == CABA_OUTSIDE)
-			f.nodes[i].data = root_item;
+	place_outsider(&f);
 	for (i = 0; i < f.nr; i++)
 		if ((f.nodes[i].kind == CABA_TASK || !f.nodes[i].data) && add_node_items(&f.nodes[i]))
 			goto out;
@@ -614,8 +629,8 @@ int caba_prepare_pstree(void)
 	if (caba_prepare_outside())
 		goto out;
 	caba_planned = true;
+	/* Those who are forked go on with their copy */
 	if (f.ns) {
-		/* Those who are forked go on with their copy */
 		forest = f;
 		return 0;
 	}
@@ -694,7 +709,13 @@ int caba_check_state(struct pstree_item *item, int state)
 
 unsigned long caba_clone_flags(struct pstree_item *item)
 {
-	return (rsti(item)->caba.sibling ? CLONE_PARENT : 0) | (caba_is_init(item) ? CLONE_NEWPID : 0);
+	unsigned long flags = 0;
+
+	if (rsti(item)->caba.sibling)
+		flags |= CLONE_PARENT;
+	if (caba_is_init(item))
+		flags |= CLONE_NEWPID;
+	return flags;
 }
 
 /* Somebody is in the group of this process, which is in another one itself */
@@ -920,7 +941,9 @@ int caba_prepare_leaving(void)
 
 		/* Init does not need to be told */
 		l->heir = rsti(item)->caba.heir;
-		if (l->heir && caba_own_pid(l->heir) == INIT_PID)
+		if (l->heir && vpid(l->heir) == INIT_PID)
+			l->heir = NULL;
+		if (l->heir && caba_is_init(l->heir))
 			l->heir = NULL;
 		if (l->heir)
 			rsti(l->heir)->caba.on_call = true;
@@ -944,10 +967,15 @@ static int set_subreaper(bool on)
 
 static int reap(struct pstree_item *helper)
 {
-	pid_t pid = caba_nr_in(helper, caba_pidns_of(current));
-	int status, sig = helper->exit_signal ?: SIGCHLD;
-	struct timespec now = {};
-	sigset_t old, mask;
+	int status, sig = SIGCHLD;
+	pid_t pid = vpid(helper);
+	sigset_t old;
+
+	if (current->inner)
+		pid = caba_nr_in(helper, caba_pidns_of(current));
+	/* A helper with that of its siblings */
+	if (helper->exit_signal)
+		sig = helper->exit_signal;
 
 	/* It is expected */
 	if (block_sigmask(&old, sig))
@@ -963,8 +991,11 @@ static int reap(struct pstree_item *helper)
 		return -1;
 	}
 
-	/* A helper with that of its siblings */
+	/* SIGCHLD has a handler, which finds nobody any more */
 	if (sig != SIGCHLD) {
+		struct timespec now = {};
+		sigset_t mask;
+
 		sigemptyset(&mask);
 		sigaddset(&mask, sig);
 		sigtimedwait(&mask, NULL, &now);
@@ -1100,9 +1131,10 @@ int caba_reparent(void)
 		if (rsti(l->helper)->caba.outside) {
 			futex_set_and_wake(&rsti(l->helper)->caba.order, ORDER_LEAVE);
 			futex_wait_while_eq(&rsti(l->helper)->caba.done, 0);
-		} else if (give_order(l->parent, ORDER_REAP, l->helper)) {
-			goto err;
+			continue;
 		}
+		if (give_order(l->parent, ORDER_REAP, l->helper))
+			goto err;
 	}
 	if (subreaper && give_order(subreaper, ORDER_SUBREAPER_OFF, NULL))
 		goto err;

@@ -52,7 +52,7 @@ extern pid_t caba_own_pid(const struct pstree_item *item);
 extern pid_t caba_self(void);
 extern bool caba_is_init(const struct pstree_item *item);
 extern int caba_plan_ns(struct caba_forest *f);
-extern void caba_fill_node(struct caba_node *n, const struct pstree_item *item);
+extern void caba_fill_nodes(struct caba_node *nodes, unsigned int nr);
 
 /* Dump */
 extern bool caba_can_nest(void);

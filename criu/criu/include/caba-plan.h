@@ -131,9 +131,6 @@ struct caba_forest {
 extern int caba_plan(struct caba_forest *f);
 extern void caba_free_plan(struct caba_forest *f);
 
-/* The number of @n in a namespace, 0 where it has none. Helpers need to have got theirs. */
-extern pid_t caba_pid_in(const struct caba_node *n, const struct caba_ns *ns);
-
 /*
  * Between the planner's two parts: a group that a process has to be in for a
  * time, though it does not see it

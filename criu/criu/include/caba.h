@@ -26,7 +26,7 @@ struct rst_caba {
 	struct pstree_item *keeper; /* stays in the group of this one, which leaves it */
 	bool keeps_group;
 	struct caba_node *node;	    /* of the plan */
-	futex_t done;		    /* how many of its events */
+	futex_t done;		    /* how many of its events; 1 for who was outside, and has ended */
 	struct pstree_item *deputy; /* forks for this one, which has to stay */
 	struct pstree_item *acts_for;
 
@@ -62,8 +62,7 @@ extern bool kernel_has_caba(void);
 /* Dump */
 extern bool caba_dumped;
 extern int caba_collect(void);
-extern int caba_collect_exit_signals(void);
-extern int caba_check_exit_signals(struct caba_forest *f);
+extern int caba_collect_exit_signals(struct caba_node *nodes, unsigned int nr);
 extern int caba_check_outside(struct caba_forest *f);
 extern int caba_check_dead_proc(pid_t pid);
 extern pid_t caba_wait_killed(int *status);
