@@ -23,7 +23,6 @@
 #include "caba-plan.h"
 #include "image.h"
 #include "kerndat.h"
-#include "mount.h"
 #include "namespaces.h"
 #include "protobuf.h"
 #include "pstree.h"
@@ -182,16 +181,25 @@ static int ns_file_kid(int fd, unsigned int *kid)
 	return 0;
 }
 
-static int root_kid(struct ns_desc *nd, unsigned int *kid)
+int caba_ns_kid(pid_t pid, struct ns_desc *nd, unsigned int *kid)
 {
 	int fd, ret;
 
-	fd = open_proc(root_item->pid->real, "ns/%s", nd->str);
+	fd = open_proc(pid, "ns/%s", nd->str);
 	if (fd < 0)
 		return -1;
 	ret = ns_file_kid(fd, kid);
 	close(fd);
 	return ret;
+}
+
+struct caba_pidns *caba_pidns_by_kid(unsigned int kid)
+{
+	struct caba_pidns *ns;
+
+	for (ns = pidnses; ns && ns->kid != kid; ns = ns->next)
+		;
+	return ns;
 }
 
 /* Also those that nobody but a dead init has are put down */
@@ -207,11 +215,9 @@ static int find_ns(int fd, pid_t pid, unsigned int top, unsigned int owner, stru
 	if (kid == top)
 		return 0;
 
-	for (ns = pidnses; ns; ns = ns->next)
-		if (ns->kid == kid) {
-			*res = ns;
-			return 0;
-		}
+	*res = caba_pidns_by_kid(kid);
+	if (*res)
+		return 0;
 
 	other = ioctl(fd, NS_GET_USERNS);
 	if (other < 0) {
@@ -349,7 +355,7 @@ static int check_children_ns(void)
 	unsigned int top;
 	int i;
 
-	if (children_nses && root_kid(&pid_ns_desc, &top))
+	if (children_nses && caba_ns_kid(root_item->pid->real, &pid_ns_desc, &top))
 		return -1;
 
 	for (c = children_nses; c; c = c->next)
@@ -368,8 +374,7 @@ static int check_children_ns(void)
 				c->ids[i] = root_item->ids->pid_ns_id;
 				continue;
 			}
-			for (ns = pidnses; ns && ns->kid != kid; ns = ns->next)
-				;
+			ns = caba_pidns_by_kid(kid);
 			if (!ns || ns->init->pid->state == TASK_DEAD) {
 				pr_err("The children of %d get the pid namespace %u, which %s\n", tid, kid,
 				       ns ? "is dead" : "nobody in this tree is in");
@@ -387,7 +392,8 @@ int caba_collect_ns(struct pstree_item *item, const struct births *b)
 	struct caba_pidns *ns;
 	int fd, ret;
 
-	if (item == root_item && (root_kid(&pid_ns_desc, &top) || root_kid(&user_ns_desc, &owner)))
+	if (item == root_item && (caba_ns_kid(item->pid->real, &pid_ns_desc, &top) ||
+				  caba_ns_kid(item->pid->real, &user_ns_desc, &owner)))
 		return -1;
 
 	fd = open_proc(item->pid->real, "ns/pid");
@@ -458,34 +464,9 @@ void caba_put_children_ns(const struct pstree_item *item, PstreeEntry *e)
 	e->children_ns = c ? c->ids : NULL;
 }
 
-/* The restore mounts before it forks, and only who is in the namespace can mount its proc */
-int caba_check_proc(struct mount_info *pm)
+bool caba_has_pidns(void)
 {
-	struct caba_pidns *ns;
-	struct stat st;
-	int fd, ret;
-
-	if (!pidnses || strcmp(pm->root, "/"))
-		return 0;
-
-	fd = open_mountpoint(pm);
-	if (fd < 0) {
-		pr_err("Can't see whose the proc at %s is\n", pm->ns_mountpoint);
-		return -1;
-	}
-	ret = fstatat(fd, "1/ns/pid", &st, 0);
-	close(fd);
-	if (ret) {
-		pr_perror("The proc at %s is that of a pid namespace without init", pm->ns_mountpoint);
-		return -1;
-	}
-	for (ns = pidnses; ns; ns = ns->next)
-		if (ns->kid == st.st_ino) {
-			pr_err("The proc at %s is that of the nested pid namespace %u, which can't be mounted before it is there\n",
-			       pm->ns_mountpoint, ns->kid);
-			return -1;
-		}
-	return 0;
+	return pidnses;
 }
 
 static int check_nums(const struct pstree_item *item, const char *what, pid_t seen, const struct caba_nums *nums)
@@ -600,7 +581,7 @@ int caba_dump_ns(void)
 /*
  * Restore
  */
-static struct caba_pidns *ns_by_id(unsigned int id)
+struct caba_pidns *caba_pidns_by_id(unsigned int id)
 {
 	struct caba_pidns *ns;
 
@@ -611,7 +592,7 @@ static struct caba_pidns *ns_by_id(unsigned int id)
 
 static struct caba_pidns *read_ns(unsigned int id, int level)
 {
-	struct caba_pidns *ns = ns_by_id(id), *parent = NULL;
+	struct caba_pidns *ns = caba_pidns_by_id(id), *parent = NULL;
 	struct cr_img *img;
 	PidnsEntry *e;
 	int ret;
@@ -751,7 +732,7 @@ pid_t caba_children_init(const struct pstree_item *item, int thread)
 
 	if (!c || !c->ids[thread] || c->ids[thread] == caba_pid_ns_id(item))
 		return 0;
-	ns = ns_by_id(c->ids[thread]);
+	ns = caba_pidns_by_id(c->ids[thread]);
 	return ns ? caba_nr_in(ns->init, caba_pidns_of(item)) : -1;
 }
 

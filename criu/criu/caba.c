@@ -885,6 +885,7 @@ enum {
 	ORDER_SUBREAPER_OFF,
 	ORDER_REAP,
 	ORDER_LEAVE,
+	ORDER_PROC,
 	ORDER_DISMISS,
 };
 
@@ -930,6 +931,8 @@ int caba_prepare_leaving(void)
 	for_each_pstree_item(item) {
 		struct leaving *l;
 
+		if (caba_makes_proc(item))
+			rsti(item)->caba.on_call = true;
 		if (!rsti(item)->caba.leaves)
 			continue;
 
@@ -1028,6 +1031,8 @@ static int obey(int order, struct pstree_item *subject)
 		return set_subreaper(order == ORDER_SUBREAPER_ON);
 	case ORDER_REAP:
 		return reap(subject);
+	case ORDER_PROC:
+		return caba_new_proc(rsti(current)->caba.proc, &rsti(current)->caba.proc_fd);
 	}
 
 	pr_err("%d has got an unknown order %d\n", vpid(current), order);
@@ -1080,6 +1085,12 @@ static int give_order(struct pstree_item *item, int order, struct pstree_item *s
 
 	futex_wait_while_gt(np, 1);
 	return (s32)futex_get(np) == 1 ? 0 : -1;
+}
+
+static int order_proc(struct pstree_item *init, struct mount_info *mi)
+{
+	rsti(init)->caba.proc = mi;
+	return give_order(init, ORDER_PROC, NULL) ? -1 : rsti(init)->caba.proc_fd;
 }
 
 static int turn_back_tree(void)
@@ -1140,6 +1151,8 @@ int caba_reparent(void)
 		goto err;
 
 	caba_part_from_outside();
+	if (caba_place_procs(order_proc))
+		return -1;
 	if (turn_back_tree())
 		return -1;
 	task_entries->nr_helpers -= nr_leaving;

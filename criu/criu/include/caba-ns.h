@@ -16,7 +16,11 @@
  * one.
  */
 struct pstree_item;
+struct mount_info;
+struct ns_desc;
+struct stat;
 struct PstreeEntry;
+struct MntEntry;
 
 struct caba_pidns {
 	unsigned int id;	   /* in the images */
@@ -63,8 +67,12 @@ extern int caba_use_top_predump(const struct pstree_item *item, uint32_t *pid);
 extern void caba_use_top_tid(const struct pstree_item *item, int thread);
 extern int caba_put_inner(const struct pstree_item *item, struct PstreeEntry *e);
 extern void caba_put_children_ns(const struct pstree_item *item, struct PstreeEntry *e);
-struct mount_info;
-extern int caba_check_proc(struct mount_info *pm);
+extern bool caba_has_pidns(void);
+extern struct caba_pidns *caba_pidns_by_kid(unsigned int kid);
+extern int caba_put_proc(struct mount_info *pm, struct MntEntry *me);
+extern int caba_ns_kid(pid_t pid, struct ns_desc *nd, unsigned int *kid);
+extern int caba_check_file(struct mount_info *mi, const char *path, const struct stat *st);
+extern int caba_check_mapping(int mnt_id);
 extern int caba_dump_ns(void);
 
 /* Restore */
@@ -80,6 +88,13 @@ extern unsigned int caba_set_tid(const struct pstree_item *item, int thread, pid
 extern pid_t caba_own_tid(const struct pstree_item *item, pid_t top);
 extern int caba_enter_ns(const struct pstree_item *child);
 extern int caba_leave_ns(const struct pstree_item *child);
+extern struct caba_pidns *caba_pidns_by_id(unsigned int id);
+extern int caba_get_proc(struct mount_info *pm, const struct MntEntry *me);
+extern bool caba_makes_proc(const struct pstree_item *item);
+extern int caba_keep_mntns(void);
+extern int caba_stash_mount(struct mount_info *mi);
+extern int caba_new_proc(struct mount_info *mi, int *id);
+extern int caba_place_procs(int (*order)(struct pstree_item *init, struct mount_info *mi));
 extern int caba_verify_ns(const struct pstree_item *item, const struct births *b);
 
 #endif /* __CR_CABA_NS_H__ */

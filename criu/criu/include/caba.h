@@ -8,6 +8,7 @@
 
 struct caba_forest;
 struct caba_node;
+struct mount_info;
 struct pstree_item;
 
 /*
@@ -34,6 +35,8 @@ struct rst_caba {
 	bool on_call;
 	futex_t order;
 	struct pstree_item *subject;
+	struct mount_info *proc; /* that an init has to make */
+	int proc_fd;		 /* in the fdstore */
 };
 
 #define CABA_LEVELS 33 /* MAX_PID_NS_LEVEL, and the first one */

@@ -593,6 +593,129 @@ static void polls(void)
 	}
 }
 
+/* The init of a nested pid namespace, whose proc is at /mnt */
+static int nested(unsigned long flags, void (*more)(void))
+{
+	int pid = clone_with(CLONE_NEWPID | flags | SIGCHLD);
+
+	if (!pid) {
+		if (mount("proc", "/mnt", "proc", 0, NULL))
+			die("/mnt");
+		if (more)
+			more();
+		rest();
+	}
+	return pid;
+}
+
+static void make_shared(void)
+{
+	if (mount(NULL, "/mnt", NULL, MS_SHARED, NULL))
+		die("shared");
+}
+
+static void proc_shared(void)
+{
+	nested(0, make_shared);
+}
+
+static void over(void)
+{
+	here();
+	_exit(0);
+}
+
+static void proc_init_dead(void)
+{
+	nested(0, over);
+}
+
+/* Not even a zombie; the other one is on top of its proc */
+static void proc_init_gone(void)
+{
+	wait_for(nested(0, over));
+	nested(0, NULL);
+}
+
+static void mount_on_pid(void)
+{
+	if (mount("none", "/mnt/1/fd", "tmpfs", 0, NULL))
+		die("/mnt/1/fd");
+}
+
+static void proc_on_pid(void)
+{
+	nested(0, mount_on_pid);
+}
+
+static void bind_pid(void)
+{
+	if (mount("/mnt/1", "/mnt/bus", NULL, MS_BIND, NULL))
+		die("/mnt/bus");
+}
+
+static void proc_of_pid(void)
+{
+	nested(0, bind_pid);
+}
+
+static void open_dead(void)
+{
+	int pid = child();
+
+	if (!pid)
+		while (1)
+			pause();
+	if (open("/mnt/2/status", O_RDONLY) < 0)
+		die("/mnt/2/status");
+	kill(pid, SIGKILL);
+	wait_for(pid);
+}
+
+static void proc_open_dead(void)
+{
+	nested(0, open_dead);
+}
+
+static void open_fdinfo(void)
+{
+	if (open("/mnt/1/fdinfo/0", O_RDONLY) < 0)
+		die("/mnt/1/fdinfo/0");
+}
+
+static void proc_open_fdinfo(void)
+{
+	nested(0, open_fdinfo);
+}
+
+static void open_status(void)
+{
+	if (open("/mnt/1/status", O_RDONLY) < 0)
+		die("/mnt/1/status");
+}
+
+/* To be run in the mount namespace of criu */
+static void proc_outside(void)
+{
+	nested(0, open_status);
+}
+
+static void map_file(void)
+{
+	int fd = -1;
+
+	if (!mount("none", "/mnt/bus", "tmpfs", 0, NULL))
+		fd = open("/mnt/bus/file", O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || ftruncate(fd, 4096) || mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+		die("/mnt/bus/file");
+	close(fd);
+}
+
+static void proc_mapped(void)
+{
+	nested(0, map_file);
+}
+
 static const struct {
 	const char *name;
 	int nr; /* of those that say that they are there */
@@ -610,6 +733,15 @@ static const struct {
 	{ "terminal-stops", 1, .inside = terminal_stops },
 	{ "terminal-leader-last", 2, .inside = terminal_leader_last },
 	{ "polls", 1, .inside = polls },
+	{ "proc-shared", 1, .inside = proc_shared },
+	{ "proc-init-dead", 1, .inside = proc_init_dead },
+	{ "proc-init-gone", 2, .inside = proc_init_gone },
+	{ "proc-on-pid", 1, .inside = proc_on_pid },
+	{ "proc-of-pid", 1, .inside = proc_of_pid },
+	{ "proc-open-dead", 1, .inside = proc_open_dead },
+	{ "proc-open-fdinfo", 1, .inside = proc_open_fdinfo },
+	{ "proc-outside", 1, .inside = proc_outside },
+	{ "proc-mapped", 1, .inside = proc_mapped },
 	{ "window-manager", 25, .inside = window_manager },
 	{ "batch-jobs", 14, .inside = batch_jobs },
 	{ "chain", 0, .inside = chain },
