@@ -608,6 +608,18 @@ static int nested(unsigned long flags, void (*more)(void))
 	return pid;
 }
 
+static void on_proc(void)
+{
+	if (mount("proc", "/proc", "proc", 0, NULL))
+		die("/proc");
+}
+
+/* As "unshare -pf --mount-proc" does. CRIU does not dump mount namespaces below its own one. */
+static void proc_mntns_outside(void)
+{
+	nested(CLONE_NEWNS, on_proc);
+}
+
 static void make_shared(void)
 {
 	if (mount(NULL, "/mnt", NULL, MS_SHARED, NULL))
@@ -741,6 +753,7 @@ static const struct {
 	{ "proc-open-dead", 1, .inside = proc_open_dead },
 	{ "proc-open-fdinfo", 1, .inside = proc_open_fdinfo },
 	{ "proc-outside", 1, .inside = proc_outside },
+	{ "proc-mntns-outside", 1, .inside = proc_mntns_outside },
 	{ "proc-mapped", 1, .inside = proc_mapped },
 	{ "window-manager", 25, .inside = window_manager },
 	{ "batch-jobs", 14, .inside = batch_jobs },
