@@ -71,7 +71,9 @@ static void add_edge(struct order *o, int before, int after)
 /* Who can only be moved is born into one group, moved to others, and at last to its own */
 static int line_class(const struct caba_line *l)
 {
-	return !l->moved ? 0 : l->pgid != l->node->pgid ? 1 : 2;
+	if (!l->moved)
+		return 0;
+	return l->pgid != l->node->pgid ? 1 : 2;
 }
 
 static int cmp_line(const void *a, const void *b)
@@ -80,7 +82,9 @@ static int cmp_line(const void *a, const void *b)
 
 	if (x->node != y->node)
 		return x->node < y->node ? -1 : 1;
-	return line_class(x) - line_class(y) ?: x->pgid < y->pgid ? -1 : x->pgid > y->pgid;
+	if (line_class(x) != line_class(y))
+		return line_class(x) - line_class(y);
+	return (x->pgid > y->pgid) - (x->pgid < y->pgid);
 }
 
 static int sort_lines(struct order *o, struct caba_line *lines, unsigned int nr)
@@ -286,6 +290,12 @@ static int order_node(struct order *o, struct caba_node *n)
 
 static int sort_events(struct order *o)
 {
+	static const char *const acts[] = {
+		[CABA_FORK] = "fork",
+		[CABA_SETSID] = "lead",
+		[CABA_MAKE_GROUP] = "lead",
+		[CABA_MOVE] = "move",
+	};
 	int *first, *next, *left, i, done = 0, nr = 0, ret = -1;
 
 	first = xzalloc((o->nr_events + 1) * sizeof(*first));
@@ -318,8 +328,7 @@ static int sort_events(struct order *o)
 		for (i = 0; !left[i]; i++)
 			;
 		pr_err("%d has to wait for itself to %s %d\n", o->events[i].actor->pid,
-		       o->events[i].act == CABA_FORK ? "fork" :
-		       o->events[i].act == CABA_MOVE ? "move" : "lead",
+		       acts[o->events[i].act],
 		       o->events[i].act == CABA_MOVE ? o->events[i].pgid : o->events[i].node->pid);
 		goto out;
 	}

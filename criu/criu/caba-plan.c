@@ -151,14 +151,14 @@ static int cmp_number(const void *a, const void *b)
 {
 	const struct number *x = a, *y = b;
 
-	return cmp_ns(x, y) ?: x->nr < y->nr ? -1 : x->nr > y->nr;
+	return cmp_ns(x, y) ?: (x->nr > y->nr) - (x->nr < y->nr);
 }
 
 static int cmp_top(const void *a, const void *b)
 {
 	const struct number *x = a, *y = b;
 
-	return cmp_ns(x, y) ?: x->top < y->top ? -1 : x->top > y->top;
+	return cmp_ns(x, y) ?: (x->top > y->top) - (x->top < y->top);
 }
 
 static int add_numbers(struct caba_node *n, const char *what, pid_t top, const struct caba_nums *nums,
@@ -467,7 +467,10 @@ static int collect_sessions(struct plan *p)
 		s = session_by_sid(p, n->sid);
 
 		/* All members see it, and so the last number is the one in the leader's own namespace */
-		ns = s->leader ? s->leader->ns : s->member ? s->ns : ns_of_last(n->ns, &n->sids);
+		if (s->leader)
+			ns = s->leader->ns;
+		else
+			ns = s->member ? s->ns : ns_of_last(n->ns, &n->sids);
 		if (ns_of_last(n->ns, &n->sids) != ns) {
 			pr_err("%d sees session %d down to level %u, which is not where it is led\n", n->pid, n->sid,
 			       nr_levels(&n->sids) - 1);
@@ -931,8 +934,9 @@ static int put_above(struct plan *p, struct caba_node *n, struct caba_ns *ns, st
 		.walked = -1,
 		.sibling = sibling,
 		.apart = sibling && n->apart,
-	}, *found;
+	};
 	struct caba_line *l, *born = NULL;
+	struct caba_node *found;
 	unsigned int i;
 
 	/* A leader can be born anywhere; flat trees have always had it in the creator's session */

@@ -371,7 +371,12 @@ static void fill_view(struct kernel *k, struct view *v, bool by_parents)
 		of[i]->parent = of[k->p[i].parent];
 		while (caba && !of[caba])
 			caba = k->p[caba].caba;
-		of[i]->caba = by_parents ? of[i]->parent : caba ? of[caba] : v->f.from_outside ? NULL : v->nodes;
+		if (by_parents)
+			of[i]->caba = of[i]->parent;
+		else if (caba)
+			of[i]->caba = of[caba];
+		else
+			of[i]->caba = v->f.from_outside ? NULL : v->nodes;
 	}
 }
 
@@ -419,19 +424,19 @@ struct restore {
 	bool quiet;
 	int proc[CABA_MAX_NODES(MAX_TASKS + 8)]; /* of each node */
 	unsigned int done[CABA_MAX_NODES(MAX_TASKS + 8)];
-	int ns[MAX_NS];	  /* the model's of each of the plan */
-	int used[MAX_NS]; /* the highest number that is not free there */
-	int last[MAX_NS]; /* the same, of the model's */
+	int ns[MAX_NS];				 /* the model's of each of the plan */
+	int used[MAX_NS];			 /* the highest number that is not free there */
+	int last[MAX_NS];			 /* the same, of the model's */
 	bool set[CABA_MAX_NODES(MAX_TASKS + 8)]; /* its group is there */
 	int helpers[MAX_TASKS + 8];		 /* of those that are not in the plan, as CRIU has them */
 	int nr_helpers;
 };
 
-#define FAIL(fmt, ...)                                     \
-	do {                                               \
-		if (!r->quiet)                             \
+#define FAIL(fmt, ...)                                            \
+	do {                                                      \
+		if (!r->quiet)                                    \
 			printf("caba: " fmt "\n", ##__VA_ARGS__); \
-		return -1;                                 \
+		return -1;                                        \
 	} while (0)
 
 static int index_of(struct restore *r, const struct caba_node *n)
@@ -792,7 +797,9 @@ static int short_lived(struct restore *r, int creator, int ns, bool init)
  */
 static int for_children(struct restore *r, struct kernel *old)
 {
-	struct { int creator, p; } helpers[2 * MAX_TASKS];
+	struct {
+		int creator, p;
+	} helpers[2 * MAX_TASKS];
 	int made[MAX_NS] = {}, inits[MAX_NS] = {}, map[MAX_NS] = {}, nr = 0, i, j;
 	struct kernel *k = r->k;
 
@@ -1265,7 +1272,7 @@ static void shape(struct caba_forest *f, int which, struct caba_ns *ns, pid_t (*
 
 		n = &nodes[i];
 		if (which == 8) {
-			level = i % 2 ? 0 : i ? 1 : 0;
+			level = i && i % 2 == 0;
 			f->nr_ns = 2;
 			n->caba = n->parent = i ? nodes : NULL;
 			if (i)

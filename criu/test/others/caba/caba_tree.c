@@ -671,7 +671,10 @@ static int scan(int root, struct tree *t)
 		if (!q->exists)
 			continue;
 		q->ns = init_of(t, q->ns_ino);
-		q->next_ns = !q->child_ino ? -2 : q->child_ino == q->ns_ino ? 0 : init_of(t, q->child_ino);
+		if (!q->child_ino)
+			q->next_ns = -2;
+		else
+			q->next_ns = q->child_ino == q->ns_ino ? 0 : init_of(t, q->child_ino);
 	}
 
 	for (i = 1; i <= t->last; i++) {
@@ -965,7 +968,7 @@ static int die(int root, struct tree *t, int pid, bool leave)
 
 static int nested_tree(int root, struct tree *t, unsigned int seed, int level, int min, int max)
 {
-	int depth = level == 5 ? 3 : level == 6 ? 4 : 5, nr, steps, pid, other, ret;
+	int depth = (level < 7 ? level : 7) - 2, nr, steps, pid, other, ret;
 	/* So that there are others, too, while such trees are refused */
 	bool outside = seed % 2 == 0;
 
