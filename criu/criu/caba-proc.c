@@ -21,10 +21,11 @@
  *   init of the namespace for a proc (fsopen(), fsmount()), which comes through
  *   the fdstore. In a user namespace that takes another proc which is fully
  *   visible, so the init makes it in the mount namespace in which the root task
- *   has made the stand-in: what is mounted in its own one does not matter. The first one that shows all of it is put in its place; the
- *   bind mounts of the same superblock are cloned from that while nothing is
- *   mounted on it yet. Then the rest follows, parents first, over all mount
- *   namespaces until nothing is left. Files are opened after that.
+ *   has made the stand-in: what is mounted in its own one does not matter. The
+ *   first one that shows all of it is put in its place; the bind mounts of the
+ *   same superblock are cloned from that while nothing is mounted on it yet. Then
+ *   the rest follows, parents first, over all mount namespaces until nothing is
+ *   left. Files are opened after that.
  *
  * It takes mount-v2, and nothing that the kernel does not have since 5.12.
  */
