@@ -224,7 +224,8 @@ static void say_hello(struct slot *s)
 static void worker(int me)
 {
 	struct slot *s = &shm->slot[me];
-	uint32_t go = 0;
+	/* before the hello: after an exec the command for it is an old one */
+	uint32_t go = load(&s->go);
 	int ret;
 
 	say_hello(s);
@@ -806,11 +807,12 @@ static void kill_tree(void)
 }
 
 /* The first difference ends it: all that comes after would be a consequence. */
-static void give_up(void)
+static void give_up(const char *why)
 {
 	struct proc *p;
 	unsigned int i;
 
+	ksft_print_msg("seed %llu, step %u, %s: %s\n", seed, step, op_text, why);
 	ksft_print_msg("replay: caba_fuzz --seed %llu --ops %u --max-procs %u\n",
 		       seed, ops_per_seed, max_procs);
 	ksft_print_msg("operations until then:\n");
@@ -821,16 +823,18 @@ static void give_up(void)
 		if (hashed(p) && !p->caba)
 			print_proc(p, 0);
 	kill_tree();
-	ksft_test_result_fail("seed %llu\n", seed);
+	/* once more: of a long log some see nothing but the results */
+	ksft_test_result_fail("seed %llu, step %u, %s: %s\n", seed, step,
+			      op_text, why);
 	failed = true;
 	exit(KSFT_FAIL);
 }
 
 #define difference(...) do {						\
-	printf("# seed %llu, step %u, %s: ", seed, step, op_text);	\
-	printf(__VA_ARGS__);						\
-	printf("\n");							\
-	give_up();							\
+	static char why[512];						\
+									\
+	snprintf(why, sizeof(why), __VA_ARGS__);			\
+	give_up(why);							\
 } while (0)
 
 #define op_says(...)							\
@@ -1037,10 +1041,10 @@ static const char *want_line(const char *text, const char *key,
 		difference("%s read from ns %d: no line %s", whose(p, t),
 			   reader->id, key);
 	if (strncmp(line, want, strlen(want)))
-		difference("%s read from ns %d:\n# %.*s, expected\n# %.*s, seen",
+		difference("%s read from ns %d: %.*s, expected %.*s",
 			   whose(p, t), reader->id,
-			   (int)strcspn(want, "\n"), want,
-			   (int)strcspn(line, "\n"), line);
+			   (int)strcspn(line, "\n"), line,
+			   (int)strcspn(want, "\n"), want);
 	return line;
 }
 
@@ -1620,13 +1624,12 @@ static bool do_exec_by(const char *name, filter f)
 		return false;
 	begin(name, t);
 	s = &shm->slot[thread_slot(t)];
-	/* the new image counts its commands from 0 */
 	store(&s->hello, 0);
-	s->done = UINT32_MAX;
 	give_command(t, CMD_EXEC, 0, 0);
-	wait_word(t, &s->hello, 1, NULL);
+	wait_word(t, &s->hello, 1, s);
+	if (load(&s->done) == s->go)
+		difference("failed: %s", strerror(-s->ret));
 	thread_execs(t);
-	s->done = 0;
 	meet(t);
 	return true;
 }
