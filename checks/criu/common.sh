@@ -148,7 +148,7 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 		else
 			echo "ok refused"
 		fi
-	elif ! timeout 200 "$bin" restore -d -D /tmp/img -o r.log --pidfile /tmp/pid > /dev/null 2>&1; then
+	elif ! timeout 200 "$bin" restore -d -D /tmp/img -o r.log --pidfile /tmp/pid "${restore_opts[@]}" > /dev/null 2>&1; then
 		echo "lost: $(said /tmp/img/r.log)"
 	else
 		sleep 1

@@ -86,6 +86,7 @@ wait_for() {	# SECONDS COMMAND...
 		sleep 0.2
 	done
 }
+orphans() { [ "$(snap | awk '$1 != 1 && $5 == "-"' | wc -l)" = 2 ] && [ "$(snap | wc -l)" = 3 ]; }
 counts() { [[ $(state) == ????????????????' '* ]]; }
 
 # A root with nothing in it but caba_tree, and a bundle around a root
@@ -132,11 +133,13 @@ first_error_in() {	# LOG FOLDER...
 start_runc() { bundle $c/b "$1" '' "${@:2}"; runc --log $c/log run -d --bundle $c/b c < /dev/null > /dev/null 2>&1; }
 checkpoint_runc() { timeout 300 runc --log $c/log checkpoint --image-path $c/img --work-path $c/work c; }
 restore_runc() { timeout 300 runc --log $c/log restore -d --bundle $c/b --image-path $c/img --work-path $c/work c < /dev/null > /dev/null 2>&1; }
+enter_runc() { runc --log $c/log exec c "$@"; }
 clean_runc() { runc delete -f c; }
 
 start_crun() { bundle $c/b "$1" '' "${@:2}"; crun --log $c/log run -d --bundle $c/b c < /dev/null > /dev/null 2>&1; }
 checkpoint_crun() { timeout 300 crun --log $c/log checkpoint --image-path $c/img --work-path $c/work c; }
 restore_crun() { timeout 300 crun --log $c/log restore -d --bundle $c/b --image-path $c/img --work-path $c/work c < /dev/null > /dev/null 2>&1; }
+enter_crun() { crun --log $c/log exec c "$@"; }
 clean_crun() { crun delete -f c; }
 
 pod() { timeout 300 podman --root $c/podman --runroot /run/podman --storage-driver overlay --cgroup-manager cgroupfs --events-backend file "$@"; }
@@ -146,6 +149,7 @@ podman_image() {	# ROOT
 start_podman() { podman_image "$1" && pod run -d --network none --name c small "${@:2}" > $c/out 2>&1; }
 checkpoint_podman() { pod container checkpoint --keep c; }
 restore_podman() { pod container restore --keep c; }
+enter_podman() { pod exec c "$@"; }
 clean_podman() { pod rm -f -t 0 c; }
 
 # To a file, from which a container is made anew
@@ -209,6 +213,11 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 	if ! "start_$runtime" "$@" || ! wait_for 60 counts; then
 		why="not started: $(tail -1 $c/log) $(tail -1 $c/out 2>/dev/null) $(state)"
 	else
+		if [ "$name" = entered ]; then
+			# By somebody who is over then: what it leaves was born outside
+			"enter_$runtime" /caba_tree --leave < /dev/null > $c/out 2>&1
+			wait_for 20 orphans
+		fi
 		before=$(snap) was=$(state)
 		if ! "checkpoint_$runtime" > $c/out 2>&1; then
 			result=refused

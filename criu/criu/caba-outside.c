@@ -13,8 +13,9 @@
  * its memory and its files, like the parent of a vfork():
  *
  *  - CRIU forks the outsider, and that the root task (CLONE_VM, CLONE_FILES, and
- *    CLONE_PARENT, so the root task is CRIU's child as ever). It gets a stack,
- *    but no thread-local storage of its own, so only one of the two may run.
+ *    CLONE_PARENT, so the root task is CRIU's child as ever; or both are its
+ *    siblings). It gets a stack, but no thread-local storage of its own, so only
+ *    one of the two may run.
  *  - The outsider sleeps until the root task is about to fork its own children,
  *    and sleeps itself. Then it enters the root task's namespaces and cgroups,
  *    and forks those who come from outside. They are as if the root task had
@@ -25,12 +26,15 @@
  *    that is the init of their namespace. Before the root task replaces its
  *    memory it waits for the end of the outsider.
  *
+ * When the root task dies before, the kernel clears what the outsider sleeps on.
+ * As a sibling it is waited for by who has called CRIU, if that waits for
+ * children that it does not know, or dies.
+ *
  * A task can't enter a time namespace while it shares its memory, so the
  * outsider does that for both, before. This needs a root that is the init of a
  * pid namespace. With nested ones, where those who are born inside and outside
- * have to wait for each other, the dump is refused. With a user namespace of
- * the tree's own, --join-ns, or --restore-sibling (who waits for the outsider
- * then?), births from outside become births of the root.
+ * have to wait for each other, the dump is refused. With --join-ns births from
+ * outside become births of the root.
  *
  * Several trees of one namespace, each with a parent outside, are not dumped:
  * see check_foreign().
@@ -65,6 +69,7 @@
 #define ROOT_STACK_SIZE (8UL << 20)
 
 enum {
+	OUTSIDE_ALONE, /* the kernel writes it, when the root task is gone */
 	OUTSIDE_SLEEPS,
 	OUTSIDE_FORKS,
 	OUTSIDE_HAS_FORKED,
@@ -86,10 +91,7 @@ static int (*fork_outsider)(struct pstree_item *);
 
 bool caba_can_be_outside(void)
 {
-	TaskKobjIdsEntry *ids = root_item->ids;
-
-	return kdat.has_clone3_set_tid && !opts.restore_sibling && list_empty(&opts.join_ns) &&
-	       !(ids && root_ids && ids->user_ns_id != root_ids->user_ns_id);
+	return kdat.has_clone3_set_tid && list_empty(&opts.join_ns);
 }
 
 int caba_prepare_outside(void)
@@ -106,6 +108,7 @@ int caba_prepare_outside(void)
 	if (!outside)
 		return -1;
 	*outside = (struct outside){ .nr = nr };
+	futex_set(&outside->state, OUTSIDE_SLEEPS);
 	pr_info("%d helpers come from outside\n", nr);
 	return 0;
 }
@@ -145,6 +148,7 @@ static int be_root(void *arg)
 {
 	struct clone_root *cr = arg;
 
+	syscall(SYS_set_tid_address, &outside->state.raw.counter);
 	if (register_rseq())
 		return 1;
 	return cr->fn(cr->arg);
@@ -176,7 +180,7 @@ static pid_t clone_root(struct clone_root *cr)
 
 static int enter_root(void)
 {
-	const int mask = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
+	const int mask = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWUSER;
 	int fd, ret;
 
 	fd = syscall(SYS_pidfd_open, futex_get(&outside->root), 0);
@@ -188,6 +192,12 @@ static int enter_root(void)
 	if (ret)
 		pr_perror("Can't enter the namespaces of the root task");
 	close(fd);
+	if (!ret && (root_ns_mask & CLONE_NEWUSER)) {
+		ret = prepare_userns_creds();
+		/* Credentials that change clear it */
+		if (!ret && prctl(PR_SET_PDEATHSIG, SIGKILL))
+			ret = -1;
+	}
 	return ret ?: restore_task_cgroup(root_item);
 }
 
@@ -245,6 +255,10 @@ static int be_outside(void *arg)
 	while (futex_get(&outside->state) == OUTSIDE_SLEEPS)
 		syscall(SYS_futex, &outside->state.raw.counter, FUTEX_WAIT, OUTSIDE_SLEEPS, NULL, NULL, 0);
 
+	/* The root task is gone: there is nobody to fork for */
+	if (futex_get(&outside->state) == OUTSIDE_ALONE)
+		syscall(SYS_exit_group, 1);
+
 	ret = fork_outsiders();
 	futex_set_and_wake(&outside->state, ret ? OUTSIDE_HAS_FAILED : OUTSIDE_HAS_FORKED);
 	if (!ret)
@@ -260,7 +274,7 @@ pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags)
 {
 	struct clone_root cr = { .fn = fn, .arg = arg, .flags = flags };
 
-	if (clone_noasan(be_outside, SIGCHLD, &cr) < 0)
+	if (clone_noasan(be_outside, SIGCHLD | (flags & CLONE_PARENT), &cr) < 0)
 		return -1;
 	futex_wait_while_eq(&outside->root, 0);
 	return (s32)futex_get(&outside->root);

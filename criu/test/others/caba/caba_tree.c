@@ -1294,8 +1294,24 @@ static void usage(void)
 	       "           dead-leader setsid-after-fork zombies dead-group-leader left-groups shared-files\n"
 	       "           daemon plain unshared-files (which can not be restored)\n"
 	       "       caba_tree --scenario NAME --init STATEFILE [--listen PORT] [--fill MIB]\n"
-	       "as pid 1 of a container: the tree, a counter in STATEFILE and on PORT, and some memory\n");
+	       "as pid 1 of a container: the tree, a counter in STATEFILE and on PORT, and some memory\n"
+	       "       caba_tree --leave\n"
+	       "leaves two orphans in a session of its own, in which it is to be entered\n");
 	exit(2);
+}
+
+/* What is open belongs to who has entered us here */
+static int leave(void)
+{
+	int i;
+
+	setsid();
+	syscall(SYS_close_range, 0, ~0U, 0);
+	for (i = 0; i < 2; i++)
+		if (!fork())
+			while (1)
+				pause();
+	return 0;
 }
 
 int main(int argc, char *argv[])
@@ -1315,6 +1331,8 @@ int main(int argc, char *argv[])
 			keep = true;
 			continue;
 		}
+		if (!strcmp(a, "--leave"))
+			return leave();
 		i++;
 		if (!strcmp(a, "--criu"))
 			criu = v;
