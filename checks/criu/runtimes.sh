@@ -95,7 +95,7 @@ small_root() {	# DIR
 	cp "$criu/bin/caba_tree" "$1/caba_tree"
 }
 bundle() {	# DIR ROOT NETNS ARG...: NETNS "" a new one, "host", or a file
-	local dir=$1 root=$2 net=$3 args caps m
+	local dir=$1 root=$2 net=$3 args caps m user=
 	shift 3
 	args=$(printf ',"%s"' "$@")
 	case $net in
@@ -103,6 +103,7 @@ bundle() {	# DIR ROOT NETNS ARG...: NETNS "" a new one, "host", or a file
 	host) net= ;;
 	*)    net=",{\"type\":\"network\",\"path\":\"$net\"}" ;;
 	esac
+	[ -z "${userns:-}" ] || user=',{"type":"user"}],"uidMappings":[{"containerID":0,"hostID":100000,"size":65536}],"gidMappings":[{"containerID":0,"hostID":100000,"size":65536}'
 	caps='"CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FOWNER","CAP_SETUID","CAP_SETGID","CAP_KILL","CAP_NET_BIND_SERVICE"'
 	m='["nosuid","mode=755"]'
 	mkdir -p "$dir"
@@ -118,7 +119,7 @@ bundle() {	# DIR ROOT NETNS ARG...: NETNS "" a new one, "host", or a file
 	  {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["newinstance","ptmxmode=0666"]},
 	  {"destination":"/run","type":"tmpfs","source":"tmpfs","options":$m},
 	  {"destination":"/tmp","type":"tmpfs","source":"tmpfs","options":["mode=1777"]}],
-	 "linux":{"namespaces":[{"type":"pid"},{"type":"mount"},{"type":"ipc"},{"type":"uts"}$net]}}
+	 "linux":{"namespaces":[{"type":"pid"},{"type":"mount"},{"type":"ipc"},{"type":"uts"}$net$user]}}
 	JSON
 }
 
@@ -213,7 +214,7 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 	if ! "start_$runtime" "$@" || ! wait_for 60 counts; then
 		why="not started: $(tail -1 $c/log) $(tail -1 $c/out 2>/dev/null) $(state)"
 	else
-		if [ "$name" = entered ]; then
+		if [[ $name == entered* ]]; then
 			# By somebody who is over then: what it leaves was born outside
 			"enter_$runtime" /caba_tree --leave < /dev/null > $c/out 2>&1
 			wait_for 20 orphans
