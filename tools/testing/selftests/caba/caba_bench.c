@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What births and deaths cost: nanoseconds of CLOCK_MONOTONIC for each, as mean
- * and as median. What the kernel does now and then (timers, RCU callbacks) is
- * in the mean only.
+ * What births and deaths cost: nanoseconds of CLOCK_MONOTONIC for each, as mean,
+ * as median and the longest. What the kernel does now and then (timers, RCU
+ * callbacks) is not in the median.
  *
  * It runs on any kernel, to compare one with CABA and one without. In a guest
  * whose clock counts instructions (qemu -icount shift=0,sleep=off) the figures
@@ -38,10 +38,14 @@
 
 #define CABD_STACK	4096
 
+#define LOOK_EVERY	20000	/* nanoseconds between two looks of the watcher */
+
 static long nr_cabds = 1600, nr_levels = 8;
 static bool subreapers;
 static char *stack;
 static int self = -1;
+/* How late a watcher was woken: until now, and while CABDs were handed over. */
+static long long longest_wait, longest_seen;
 
 static void die(const char *what)
 {
@@ -252,10 +256,12 @@ static long long bench_handover(void)
 		die("pipe");
 
 	start = now();
+	__atomic_store_n(&longest_wait, 0, __ATOMIC_RELAXED);
 	if (write(go[1], &c, 1) != 1)
 		die("pipe");
 	wait_for(pid);
 	took = now() - start;
+	longest_seen = __atomic_load_n(&longest_wait, __ATOMIC_RELAXED);
 
 	close(ready[0]);
 	close(go[1]);
@@ -263,6 +269,43 @@ static long long bench_handover(void)
 	while (wait(NULL) > 0)
 		;
 	return took;
+}
+
+/* Wakes up all the time before everybody else, and notes how late. */
+static int watch(void *first)
+{
+	struct timespec at;
+	long long due, late;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) ||
+	    sched_setscheduler(0, SCHED_FIFO, first))
+		die("SCHED_FIFO");
+	for (;;) {
+		due = now() + LOOK_EVERY;
+		at.tv_sec = due / 1000000000;
+		at.tv_nsec = due % 1000000000;
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+		late = now() - due;
+		if (late > __atomic_load_n(&longest_wait, __ATOMIC_RELAXED))
+			__atomic_store_n(&longest_wait, late, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+static long long bench_latency(void)
+{
+	struct sched_param first = { .sched_priority = 1 };
+	pid_t watcher;
+
+	/* without a signal: bench_handover() does not wait for this one */
+	watcher = clone(watch, stack + STACK_SIZE / 2, CLONE_VM, &first);
+	if (watcher < 0)
+		die("cannot make a process");
+	bench_handover();
+	if (kill(watcher, SIGKILL) ||
+	    waitpid(watcher, NULL, __WCLONE) != watcher)
+		die("the watcher");
+	return longest_seen;
 }
 
 static const struct bench {
@@ -280,6 +323,8 @@ static const struct bench {
 	{ "status", bench_status, 5000, "one read of /proc/self/status" },
 	{ "handover", bench_handover, 5,
 	  "all of a line of ancestors die, and hand all CABDs up each" },
+	{ "latency", bench_latency, 5,
+	  "how late a real-time task is woken meanwhile, on one CPU" },
 };
 
 static void usage(FILE *out)
@@ -289,7 +334,7 @@ static void usage(FILE *out)
 	fprintf(out,
 		"Usage: caba_bench [--ops N] [--cabds N] [--levels M] [--subreapers] [BENCHMARK]...\n"
 		"\n"
-		"Prints a line \"name mean_ns median_ns\" for each benchmark, all if none is named:\n");
+		"Prints a line \"name mean_ns median_ns longest_ns\" for each benchmark, all if none is named:\n");
 	for (i = 0; i < ARRAY_SIZE(benches); i++)
 		fprintf(out, "  %-10s %s (%ld ops)\n", benches[i].name,
 			benches[i].what, benches[i].ops);
@@ -327,8 +372,8 @@ static void run(const struct bench *bench, long ops)
 	for (i = 0; i < ops; i++)
 		sum += each[i] = bench->once();
 	qsort(each, ops, sizeof(*each), compare);
-	printf("%s %.1f %.1f\n", bench->name, (double)sum / ops,
-	       (each[(ops - 1) / 2] + each[ops / 2]) / 2.0);
+	printf("%s %.1f %.1f %lld\n", bench->name, (double)sum / ops,
+	       (each[(ops - 1) / 2] + each[ops / 2]) / 2.0, each[ops - 1]);
 	fflush(stdout);
 	free(each);
 }
