@@ -137,8 +137,12 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 
 	[ -n "$words" ] || before=$($look --look "$root")
 	if ! timeout 200 "$bin" dump -t "$root" -D /tmp/img -o d.log "$@" > /dev/null 2>&1; then
-		sleep 1
-		after=$($look --look "$starter")
+		# Who was killed, or stopped, may need a moment
+		for _ in {1..60}; do
+			sleep 1
+			after=$($look --look "$starter")
+			[ -n "$words" ] && [ "$before" != "$after" ] || break
+		done
 		if [ -z "$words" ]; then
 			echo "refused: $(said /tmp/img/d.log)"
 		elif ! grep -q "$words" /tmp/img/d.log; then
@@ -151,8 +155,11 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 	elif ! timeout 200 "$bin" restore -d -D /tmp/img -o r.log --pidfile /tmp/pid "${restore_opts[@]}" > /dev/null 2>&1; then
 		echo "lost: $(said /tmp/img/r.log)"
 	else
-		sleep 1
-		after=$($look --look "$(cat /tmp/pid)")
+		for _ in {1..60}; do
+			sleep 1
+			after=$($look --look "$(cat /tmp/pid)")
+			[ "$before" != "$after" ] || break
+		done
 		if [ -n "$words" ]; then
 			echo "dumped"
 		elif [ "$before" != "$after" ]; then

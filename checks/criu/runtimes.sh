@@ -62,7 +62,7 @@ state() { cat "/proc/$(init_pid)/root/run/state" 2>/dev/null; }
 goes_on() {	# BEFORE: the same word and sub-reapers, and a counter that still counts
 	local before=$1 one two i
 	one=$(state)
-	for ((i = 0; i < 50; i++)); do
+	for ((i = 0; i < 300; i++)); do
 		two=$(state)
 		[ "$two" = "$one" ] || break
 		sleep 0.2
@@ -226,7 +226,7 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 			why=${why:-$(tail -1 $c/out)}
 			[ "$(snap)" = "$before" ] || result=broken
 			[ -z "$(goes_on "$was")" ] || result=broken
-		elif ! "restore_$runtime" > $c/out 2>&1 || ! wait_for 20 counts; then
+		elif ! "restore_$runtime" > $c/out 2>&1 || ! wait_for 60 counts; then
 			result=lost
 			why=$(first_error_in restore.log $c/work $c/img $c/podman $c/ctr /run 2>/dev/null)
 			why=${why:-$(tail -1 $c/out)}

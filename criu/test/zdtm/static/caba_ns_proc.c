@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 	pid = clone_into(CLONE_NEWNS | CLONE_NEWPID);
 	if (!pid)
 		be_init();
-	for (i = 0; i < 300 && futex_get(&shared->ready) != NR; i++)
+	for (i = 0; i < 1200 && futex_get(&shared->ready) != NR; i++)
 		usleep(100000);
 	for (i = 0; i < NR; i++)
 		if (shared->wrong[i]) {

@@ -15,6 +15,10 @@
 #include "../kselftest_harness.h"
 #include "caba_actors.h"
 
+/* An emulated machine with a debug kernel is slow. TEST_F() takes what it finds. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	STEP_SECONDS
+
 #define BIRTH(parent, child)	ASSERT_EQ(0, bring(parent, OP_BIRTH, child, 0))
 #define BIRTH_FLAGS(parent, child, flags) \
 	ASSERT_EQ(0, bring(parent, OP_BIRTH, child, flags))

@@ -1400,7 +1400,7 @@ TEST_F(caba, an_init_that_waits_for_its_namespace_is_dead)
  * longer, with many files to close. When that is over I is dead.
  */
 TEST_F_TIMEOUT(caba, an_init_with_threads_that_waits_for_its_namespace_is_dead,
-	       120)
+	       600)
 {
 	int err, i;
 
