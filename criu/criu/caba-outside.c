@@ -26,8 +26,8 @@
  *    that is the init of their namespace. Before the root task replaces its
  *    memory it waits for the end of the outsider.
  *
- * When the root task dies before, the kernel clears what the outsider sleeps on.
- * As a sibling it is waited for by who has called CRIU, if that waits for
+ * When one of the two dies, the kernel clears what the other one sleeps on. As a
+ * sibling the outsider is waited for by who has called CRIU, if that waits for
  * children that it does not know, or dies.
  *
  * A task can't enter a time namespace while it shares its memory, so the
@@ -69,7 +69,7 @@
 #define ROOT_STACK_SIZE (8UL << 20)
 
 enum {
-	OUTSIDE_ALONE, /* the kernel writes it, when the root task is gone */
+	OUTSIDE_ALONE, /* written by the kernel when the root task or the outsider is gone */
 	OUTSIDE_SLEEPS,
 	OUTSIDE_FORKS,
 	OUTSIDE_HAS_FORKED,
@@ -79,7 +79,6 @@ enum {
 struct outside {
 	futex_t root; /* its pid, negative if it could not be forked */
 	futex_t state;
-	futex_t alive; /* the kernel clears it when nothing runs in that memory any more */
 	pid_t pid;
 	int nr;
 };
@@ -244,8 +243,7 @@ static int be_outside(void *arg)
 	int ret;
 
 	outside->pid = getpid();
-	futex_set(&outside->alive, 1);
-	syscall(SYS_set_tid_address, &outside->alive.raw.counter);
+	syscall(SYS_set_tid_address, &outside->state.raw.counter);
 	pid = clone_root(arg);
 	futex_set_and_wake(&outside->root, pid < 0 ? -1 : pid);
 	if (pid < 0)
@@ -284,7 +282,7 @@ pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags)
 void caba_part_from_outside(void)
 {
 	if (outside)
-		futex_wait_while_eq(&outside->alive, 1);
+		futex_wait_while_eq(&outside->state, OUTSIDE_HAS_FORKED);
 }
 
 /* The same, before it forks */
@@ -294,7 +292,11 @@ int caba_fork_outside(int (*fork_item)(struct pstree_item *))
 		return 0;
 
 	fork_outsider = fork_item;
-	futex_set_and_wake(&outside->state, OUTSIDE_FORKS);
+	if (atomic_cmpxchg(&outside->state.raw, OUTSIDE_SLEEPS, OUTSIDE_FORKS) != OUTSIDE_SLEEPS) {
+		pr_err("Who forks from outside has gone\n");
+		return -1;
+	}
+	futex_wake(&outside->state);
 	futex_wait_while_eq(&outside->state, OUTSIDE_FORKS);
 	return futex_get(&outside->state) == OUTSIDE_HAS_FORKED ? 0 : -1;
 }

@@ -38,7 +38,7 @@
 
 #define CABD_STACK	4096
 
-#define LOOK_EVERY	20000	/* nanoseconds between two looks of the watcher */
+#define LOOK_EVERY	10000	/* nanoseconds between two looks of the watcher */
 
 static long nr_cabds = 1600, nr_levels = 8;
 static bool subreapers;
