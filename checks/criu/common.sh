@@ -141,7 +141,7 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 		for _ in {1..60}; do
 			sleep 1
 			after=$($look --look "$starter")
-			[ -n "$words" ] && [ "$before" != "$after" ] || break
+			if [ -z "$words" ] || [ "$before" = "$after" ]; then break; fi
 		done
 		if [ -z "$words" ]; then
 			echo "refused: $(said /tmp/img/d.log)"
