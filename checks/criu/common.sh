@@ -117,6 +117,20 @@ processes() {
 until_there() { local i; for ((i = 0; i < $2 * 10; i++)); do [ ! -e "$1" ] || return 0; sleep 0.1; done; }
 until_gone() { local i; for ((i = 0; i < $2 * 10; i++)); do pgrep -x "$1" > /dev/null || return 0; sleep 0.1; done; }
 
+nobody_of_criu() { until_gone "${bin##*/}" 60; ! pgrep -x "${bin##*/}" > /dev/null; }
+
+# With faults that CRIU puts into itself, and nobody stays
+restore_fails() {
+	local fault
+	for fault in ${faults:-}; do
+		if CRIU_FAULT=$fault timeout 200 "$bin" restore -d -D /tmp/img -o f.log "${restore_opts[@]}" > /dev/null 2>&1; then
+			echo "restored with fault $fault"
+			return 1
+		fi
+		nobody_of_criu || { echo "somebody of CRIU is left by fault $fault"; return 1; }
+	done
+}
+
 # Dumps and restores ROOT, and says what has become of it, "ok" first if that is
 # as it should be. With WORDS the dump has to be refused with these, and all below
 # STARTER to be as they were. The restored root's pid is in /tmp/pid.
@@ -152,6 +166,8 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 		else
 			echo "ok refused"
 		fi
+	elif ! restore_fails; then
+		:
 	elif ! timeout 200 "$bin" restore -d -D /tmp/img -o r.log --pidfile /tmp/pid "${restore_opts[@]}" > /dev/null 2>&1; then
 		echo "lost: $(said /tmp/img/r.log)"
 	else
@@ -162,6 +178,10 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 		done
 		if [ -n "$words" ]; then
 			echo "dumped"
+		elif ! nobody_of_criu; then
+			echo "somebody of CRIU is left"
+		elif [[ " ${restore_opts[*]} " == *' --restore-sibling '* ]] && ! grep -q 'Set CLONE_PARENT' /tmp/img/r.log; then
+			echo "did not come back as a sibling of CRIU"
 		elif [ "$before" != "$after" ]; then
 			echo "different: $(diff <(echo "$before") <(echo "$after") | tr '\n' ';')"
 		else

@@ -17,8 +17,9 @@
  *    siblings). It gets a stack, but no thread-local storage of its own, so only
  *    one of the two may run.
  *  - The outsider sleeps until the root task is about to fork its own children,
- *    and sleeps itself. Then it enters the root task's namespaces and cgroups,
- *    and forks those who come from outside. They are as if the root task had
+ *    and sleeps itself. Then it enters the root task's namespaces (it is in its
+ *    cgroups from the start: who makes memory pays for it), and forks those who
+ *    come from outside. They are as if the root task had
  *    forked them but for their birth.
  *  - After that it does nothing but system calls: it waits for these children,
  *    which are helpers and leave on the root task's order as all helpers do, and
@@ -147,7 +148,6 @@ static int be_root(void *arg)
 {
 	struct clone_root *cr = arg;
 
-	syscall(SYS_set_tid_address, &outside->state.raw.counter);
 	if (register_rseq())
 		return 1;
 	return cr->fn(cr->arg);
@@ -157,10 +157,13 @@ static pid_t clone_root(struct clone_root *cr)
 {
 	void *stack;
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL)) {
+	/* A sibling has another parent, whose end is not ours */
+	if (!opts.restore_sibling && prctl(PR_SET_PDEATHSIG, SIGKILL)) {
 		pr_perror("Can't set PDEATHSIG");
 		return -1;
 	}
+	if (restore_task_cgroup(root_item))
+		return -1;
 	if (root_ns_mask & CLONE_NEWTIME) {
 		if (prepare_timens(root_item->ids->time_ns_id))
 			return -1;
@@ -174,71 +177,76 @@ static pid_t clone_root(struct clone_root *cr)
 		pr_perror("Can't get a stack for the root task");
 		return -1;
 	}
-	return clone(be_root, stack + ROOT_STACK_SIZE, cr->flags | CLONE_VM | CLONE_FILES | CLONE_PARENT, cr);
+	return clone(be_root, stack + ROOT_STACK_SIZE,
+		     cr->flags | CLONE_VM | CLONE_FILES | CLONE_PARENT | CLONE_CHILD_CLEARTID, cr, NULL, NULL,
+		     &outside->state.raw.counter);
 }
 
 static int enter_root(void)
 {
-	const int mask = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWUSER;
-	int fd, ret;
+	const int mask = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER;
+	int fd, ret, ns = (root_ns_mask & mask) | CLONE_NEWPID;
+	TaskKobjIdsEntry *ids = root_item->ids;
 
 	fd = syscall(SYS_pidfd_open, futex_get(&outside->root), 0);
 	if (fd < 0) {
 		pr_perror("Can't open the root task");
 		return -1;
 	}
-	ret = setns(fd, (root_ns_mask & mask) | CLONE_NEWPID);
+	/* The root task unshares it when it has been forked: it is not in the mask */
+	if (ids && root_ids && ids->has_cgroup_ns_id && ids->cgroup_ns_id != root_ids->cgroup_ns_id)
+		ns |= CLONE_NEWCGROUP;
+	ret = setns(fd, ns);
 	if (ret)
 		pr_perror("Can't enter the namespaces of the root task");
 	close(fd);
 	if (!ret && (root_ns_mask & CLONE_NEWUSER)) {
 		ret = prepare_userns_creds();
 		/* Credentials that change clear it */
-		if (!ret && prctl(PR_SET_PDEATHSIG, SIGKILL))
+		if (!ret && !opts.restore_sibling && prctl(PR_SET_PDEATHSIG, SIGKILL))
 			ret = -1;
 	}
-	return ret ?: restore_task_cgroup(root_item);
+	return ret;
 }
 
 /* @current is the root task: it sleeps */
 static int fork_outsiders(void)
 {
 	struct pstree_item *item;
-	sigset_t chld;
 
 	if (enter_root())
 		return -1;
 	list_for_each_entry(item, &root_item->children, sibling)
 		if (rsti(item)->caba.outside && fork_outsider(item) < 0)
 			return -1;
-
-	/* They are waited for */
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	return sigprocmask(SIG_BLOCK, &chld, NULL);
+	return 0;
 }
 
+/* Always, and all of them: the root task, an init, can not end before they are released */
 static void reap_outsiders(void)
 {
 	struct pstree_item *item;
-	int nr = outside->nr, status;
+	int nr = 0, status;
 	pid_t pid;
 
-	while (nr--) {
-		pid = wait4(-1, &status, __WALL, NULL);
-		if (pid < 0 || status) {
+	while (nr < outside->nr && (pid = wait4(-1, &status, __WALL, NULL)) > 0) {
+		if (status) {
 			futex_abort_and_wake(&task_entries->nr_in_progress);
-			return;
+			continue;
 		}
+		nr++;
 		list_for_each_entry(item, &root_item->children, sibling)
 			if (rsti(item)->caba.outside && item->pid->real == pid)
 				break;
 		futex_set_and_wake(&rsti(item)->caba.done, 1);
 	}
+	if (nr != outside->nr)
+		futex_abort_and_wake(&task_entries->nr_in_progress);
 }
 
 static int be_outside(void *arg)
 {
+	sigset_t chld;
 	pid_t pid;
 	int ret;
 
@@ -258,9 +266,12 @@ static int be_outside(void *arg)
 		syscall(SYS_exit_group, 1);
 
 	ret = fork_outsiders();
+	/* The handler would reap them */
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &chld, NULL);
 	futex_set_and_wake(&outside->state, ret ? OUTSIDE_HAS_FAILED : OUTSIDE_HAS_FORKED);
-	if (!ret)
-		reap_outsiders();
+	reap_outsiders();
 
 	/* Nothing of what exit() does: that is the root task's */
 	syscall(SYS_exit_group, ret ? 1 : 0);
@@ -281,8 +292,18 @@ pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags)
 /* Called by the root task, when all helpers have left */
 void caba_part_from_outside(void)
 {
+	if (!outside)
+		return;
+	futex_wait_while_eq(&outside->state, OUTSIDE_HAS_FORKED);
+	/* That word will be somebody else's memory */
+	syscall(SYS_set_tid_address, NULL);
+}
+
+/* Called by CRIU: who waits for any child later on is not to get this one */
+void caba_outside_is_over(void)
+{
 	if (outside)
-		futex_wait_while_eq(&outside->state, OUTSIDE_HAS_FORKED);
+		waitpid(outside->pid, NULL, 0);
 }
 
 /* The same, before it forks */

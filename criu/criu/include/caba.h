@@ -95,6 +95,7 @@ extern bool caba_is_outsider(pid_t pid);
 extern pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags);
 extern int caba_fork_outside(int (*fork_item)(struct pstree_item *));
 extern void caba_part_from_outside(void);
+extern void caba_outside_is_over(void);
 
 extern int caba_verify(void);
 extern int caba_verify_exit_signal(struct pstree_item *item);
