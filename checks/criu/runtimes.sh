@@ -148,7 +148,6 @@ clean_runc() { runc delete -f c; }
 start_crun() { bundle $c/b "$1" '' "${@:2}"; crun --log $c/log run -d --bundle $c/b c < /dev/null > /dev/null 2>&1; }
 checkpoint_crun() { timeout 300 crun --log $c/log checkpoint --image-path $c/img --work-path $c/work c; }
 restore_crun() { timeout 300 crun --log $c/log restore -d --bundle $c/b --image-path $c/img --work-path $c/work c < /dev/null > /dev/null 2>&1; }
-enter_crun() { crun --log $c/log exec c "$@"; }
 clean_crun() { crun delete -f c; }
 
 pod() { timeout 300 podman --root $c/podman --runroot /run/podman --storage-driver overlay --cgroup-manager cgroupfs --events-backend file "$@"; }
@@ -158,7 +157,6 @@ podman_image() {	# ROOT
 start_podman() { podman_image "$1" && pod run -d --network none --name c small "${@:2}" > $c/out 2>&1; }
 checkpoint_podman() { pod container checkpoint --keep c; }
 restore_podman() { pod container restore --keep c; }
-enter_podman() { pod exec c "$@"; }
 clean_podman() { pod rm -f -t 0 c; }
 
 # To a file, from which a container is made anew
@@ -212,7 +210,7 @@ docker_archive() {	# ROOT FILE: as docker save makes them
 # A container of a runtime, with what runs in it, through checkpoint and
 # restore: "case RUNTIME NAME WHICH same|refused|lost|wrong|broken WHY"
 one_case() {	# RUNTIME NAME WHICH ROOT ARG...
-	local runtime=$1 name=$2 which=$3 result=broken why='' before now was i
+	local runtime=$1 name=$2 which=$3 result=broken why='' before now was
 	shift 3
 	rm -rf $c/img $c/work $c/b
 	mkdir -p $c/img $c/work
@@ -255,8 +253,13 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 		fi
 	fi
 	echo "case $runtime $name $which $result $why" | tr '\t' ' '
-	"clean_$runtime" > /dev/null 2>&1
-	i=$(init_pid)
-	[ -z "$i" ] || kill -9 "$i"
-	wait_for 20 gone
+	end_of "$runtime"
+}
+# Whatever became of the container
+end_of() {	# RUNTIME
+	local init
+	"clean_$1" > /dev/null 2>&1
+	init=$(init_pid)
+	[ -z "$init" ] || kill -9 "$init"
+	wait_for 60 gone
 }

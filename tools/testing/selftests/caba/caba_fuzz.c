@@ -2208,7 +2208,6 @@ int main(int argc, char *argv[])
 	}
 
 	ksft_print_header();
-	ksft_print_msg("seed %llu\n", first);
 	if (!caba_supported())
 		ksft_exit_skip("%s\n", CABA_NO_KERNEL);
 	if (geteuid())
