@@ -22,9 +22,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ipc.h>
 #include <sys/mount.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -728,6 +730,90 @@ static void proc_mapped(void)
 	nested(0, map_file);
 }
 
+/* A nested ipc namespace, and what can not be restored in it */
+static void nested_ipc(void (*more)(void))
+{
+	if (child())
+		return;
+	if (unshare(CLONE_NEWIPC))
+		die("ipc namespace");
+	more();
+	rest();
+}
+
+static void nothing(void)
+{
+}
+
+static void segment(void)
+{
+	if (shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) < 0)
+		die("segment");
+}
+
+static void ipc_segment(void)
+{
+	nested_ipc(segment);
+}
+
+/* It stays attached by who leaves the namespace */
+static void ipc_attached(void)
+{
+	if (shmat(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600), NULL, 0) == (void *)-1)
+		die("attach");
+	nested_ipc(nothing);
+}
+
+static void queue(void)
+{
+	int fd = syscall(SYS_mq_open, "queue", O_RDWR | O_CREAT, 0600, NULL);
+
+	if (fd < 0)
+		die("queue");
+	close(fd);
+}
+
+static void ipc_queue(void)
+{
+	nested_ipc(queue);
+}
+
+static void mount_queues(void)
+{
+	if (mount("mqueue", "/mnt", "mqueue", 0, NULL))
+		die("/mnt");
+}
+
+static void ipc_mounted(void)
+{
+	nested_ipc(mount_queues);
+}
+
+static void uts_userns(void)
+{
+	if (child())
+		return;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWUTS))
+		die("user namespace");
+	rest();
+}
+
+/* The root of the tree, but not its child, is in a namespace of its own */
+static void uts_of_criu(void)
+{
+	int fd = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || unshare(CLONE_NEWUTS))
+		die("uts namespace");
+	if (!child()) {
+		if (setns(fd, CLONE_NEWUTS))
+			die("setns");
+		close(fd);
+		rest();
+	}
+	close(fd);
+}
+
 static const struct {
 	const char *name;
 	int nr; /* of those that say that they are there */
@@ -755,6 +841,12 @@ static const struct {
 	{ "proc-outside", 1, .inside = proc_outside },
 	{ "proc-mntns-outside", 1, .inside = proc_mntns_outside },
 	{ "proc-mapped", 1, .inside = proc_mapped },
+	{ "ipc-segment", 1, .inside = ipc_segment },
+	{ "ipc-attached", 1, .inside = ipc_attached },
+	{ "ipc-queue", 1, .inside = ipc_queue },
+	{ "ipc-mounted", 1, .inside = ipc_mounted },
+	{ "uts-userns", 1, .inside = uts_userns },
+	{ "uts-of-criu", 1, .inside = uts_of_criu },
 	{ "window-manager", 25, .inside = window_manager },
 	{ "batch-jobs", 14, .inside = batch_jobs },
 	{ "chain", 0, .inside = chain },
