@@ -66,7 +66,19 @@ namespaces() {
 init_pid() { cat /proc/[0-9]*/status 2>/dev/null | awk '/^NSpid:/ && NF > 2 && $NF == 1 { print $2 }'; }
 
 # What a container's init keeps: a word of its own, a counter, the sub-reapers
-state() { cat "/proc/$(init_pid)/root/run/state" 2>/dev/null; }
+# A service's redis keeps the first two, and counts whenever it is asked. Its nginx
+# has to answer, too.
+state() {
+	local run answer redis
+	run=/proc/$(init_pid)/root/run
+	redis="redis-cli -s $run/redis.sock"
+	if [ ! -S "$run/redis.sock" ]; then
+		cat "$run/state"
+	elif answer=$(curl -s --unix-socket "$run/nginx.sock" http://c/); then
+		$redis set word "$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')" nx > /dev/null
+		echo "$($redis get word) $($redis incr n) $answer"
+	fi 2> /dev/null
+}
 goes_on() {	# BEFORE: the same word and sub-reapers, and a counter that still counts
 	local before=$1 one two i
 	one=$(state)
@@ -102,10 +114,16 @@ small_root() {	# DIR
 	mkdir -p "$1"/{proc,sys,dev,run,tmp,etc}
 	cp "$criu/bin/caba_tree" "$1/caba_tree"
 }
+json() {	# STRING without tabs
+	local s=$1
+	s=${s//\\/\\\\}
+	s=${s//\"/\\\"}
+	printf ',"%s"' "${s//$'\n'/\\n}"
+}
 bundle() {	# DIR ROOT NETNS ARG...: NETNS "" a new one, "host", or a file
-	local dir=$1 root=$2 net=$3 args caps m user=
+	local dir=$1 root=$2 net=$3 a args caps m user=
 	shift 3
-	args=$(printf ',"%s"' "$@")
+	args=$(for a; do json "$a"; done)
 	case $net in
 	'')   net=',{"type":"network"}' ;;
 	host) net= ;;
