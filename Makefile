@@ -5,11 +5,12 @@ BASE	?= 6.12
 PROFILE	?= default
 T	?= 2h
 
-.PHONY: help setup run check check-kernel check-series check-criu bench soak \
+.PHONY: help setup run demo-migrate check check-kernel check-series check-criu bench soak \
 	series apply unapply shell deb deb-criu deb-procps criu clean
 
 help:
 	@echo 'make run             build the CABA kernel, boot it, show what it keeps'
+	@echo 'make demo-migrate    move a container from one guest to another, with CRIU as it is and with the series'
 	@echo 'make check           every test of the kernel side (35 to 45 minutes the first time)'
 	@echo
 	@echo 'make series          the series as patches in build/$$(BASE)/series/ and build/criu/series/'
@@ -38,6 +39,10 @@ setup:
 run:
 	@scripts/setup run
 	@scripts/demo --base $(BASE)
+
+demo-migrate:
+	@scripts/setup run criu check-criu/common.sh check-criu/migrate
+	@scripts/demo-migrate --base $(BASE)
 
 # make check-X runs checks/X. PARTS= some of its parts, see checks/run X --help
 check: check-kernel
