@@ -168,7 +168,13 @@ checkpoint_crun() { timeout 300 crun --log $c/log checkpoint --image-path $c/img
 restore_crun() { timeout 300 crun --log $c/log restore -d --bundle $c/b --image-path $c/img --work-path $c/work c < /dev/null > /dev/null 2>&1; }
 clean_crun() { crun delete -f c; }
 
-pod() { timeout 300 podman --root $c/podman --runroot /run/podman --storage-driver overlay --cgroup-manager cgroupfs --events-backend file "$@"; }
+pod() {
+	local runtime=runc
+	# Of a crun that has no CRIU in it podman would think first, too
+	[ -n "$(lacks crun)" ] || runtime=crun
+	timeout 300 podman --runtime $runtime --root $c/podman --runroot /run/podman --storage-driver overlay \
+		--cgroup-manager cgroupfs --events-backend file "$@"
+}
 podman_image() {	# ROOT
 	pod image exists small || tar -C "$1" -cf - . | pod import - small > /dev/null 2>&1
 }
