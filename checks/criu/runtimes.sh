@@ -241,12 +241,12 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 	choose "$which"
 	touch $c/began
 	: > $c/log
-	if ! "start_$runtime" "$@" || ! wait_for 60 counts; then
+	if ! "start_$runtime" "$@" || ! wait_for 200 counts; then
 		why="not started: $(tail -1 $c/log) $(tail -1 $c/out 2>/dev/null) $(state)"
 	else
 		if [[ $name == entered* ]]; then
 			# By somebody who is over then: what it leaves was born outside
-			"enter_$runtime" /caba_tree --leave < /dev/null > $c/out 2>&1 && wait_for 60 orphans ||
+			"enter_$runtime" /caba_tree --leave < /dev/null > $c/out 2>&1 && wait_for 200 orphans ||
 				why="nobody was left in it: $(tail -1 $c/out)"
 		fi
 		before=$(snap) was=$(state)
@@ -258,7 +258,7 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 			why=${why:-$(tail -1 $c/out)}
 			[ "$(snap)" = "$before" ] || result=broken
 			[ -z "$(goes_on "$was")" ] || result=broken
-		elif ! "restore_$runtime" > $c/out 2>&1 || ! wait_for 60 counts; then
+		elif ! "restore_$runtime" > $c/out 2>&1 || ! wait_for 200 counts; then
 			result=lost
 			why=$(first_error_in restore.log $c/work $c/img $c/podman $c/ctr /run 2>/dev/null)
 			why=${why:-$(tail -1 $c/out)}
