@@ -632,6 +632,8 @@ int caba_prepare_pstree(void)
 	/* Those who are forked go on with their copy */
 	if (f.ns) {
 		forest = f;
+		if (caba_prepare_numbers())
+			return -1;
 		return 0;
 	}
 	ret = 0;
@@ -1154,6 +1156,8 @@ int caba_reparent(void)
 	if (caba_place_procs(order_proc))
 		return -1;
 	if (turn_back_tree())
+		return -1;
+	if (caba_make_pidfds())
 		return -1;
 	task_entries->nr_helpers -= nr_leaving;
 

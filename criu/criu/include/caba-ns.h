@@ -21,6 +21,9 @@ struct ns_desc;
 struct stat;
 struct PstreeEntry;
 struct MntEntry;
+struct FownEntry;
+struct PidfdEntry;
+struct fd_parms;
 
 struct caba_pidns {
 	unsigned int id;	   /* in the images */
@@ -74,6 +77,10 @@ extern int caba_ns_kid(pid_t pid, struct ns_desc *nd, unsigned int *kid);
 extern int caba_check_file(struct mount_info *mi, const char *path, const struct stat *st);
 extern int caba_check_mapping(int mnt_id);
 extern int caba_dump_ns(void);
+extern int caba_dump_owner(int lfd, struct fd_parms *p);
+extern pid_t caba_top_pid(pid_t real, pid_t last);
+extern int caba_dump_tty(int lfd, const struct fd_parms *p, bool master, bool ctty, pid_t *sid, pid_t *pgrp);
+extern int caba_check_autofs(pid_t real);
 
 /* Restore */
 extern int caba_get_inner(struct pstree_item *item, const struct PstreeEntry *e);
@@ -95,6 +102,13 @@ extern int caba_keep_mntns(void);
 extern int caba_stash_mount(struct mount_info *mi);
 extern int caba_new_proc(struct mount_info *mi, int *id);
 extern int caba_place_procs(int (*order)(struct pstree_item *init, struct mount_info *mi));
+extern int caba_prepare_numbers(void);
+extern int caba_set_owner_later(int fd, const struct FownEntry *fown);
+extern int caba_set_owners(void);
+extern int caba_expect_pidfd(struct PidfdEntry *e);
+extern int caba_make_pidfds(void);
+extern int caba_open_pidfd(const struct PidfdEntry *e);
+extern pid_t caba_group_nr(pid_t pgid);
 extern int caba_verify_ns(const struct pstree_item *item, const struct births *b);
 
 #endif /* __CR_CABA_NS_H__ */

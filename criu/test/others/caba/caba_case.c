@@ -814,6 +814,52 @@ static void uts_of_criu(void)
 	close(fd);
 }
 
+/* Somebody outside is to be told of what a nested one has */
+static int nested_owner_outside(void)
+{
+	int p[2], root;
+
+	if (pipe(p) || fcntl(p[0], F_SETOWN, getpid()))
+		die("owner");
+	root = clone_with(CLONE_NEWPID | SIGCHLD);
+	if (!root) {
+		lead();
+		if (!clone_with(CLONE_NEWPID | SIGCHLD))
+			rest();
+		close(p[0]);
+		rest();
+	}
+	close(p[0]);
+	return root;
+}
+
+static void nested_foreground_gone(void)
+{
+	if (clone_with(CLONE_NEWPID | SIGCHLD))
+		return;
+	foreground_gone();
+	while (1)
+		pause();
+}
+
+static void mount_autofs(void)
+{
+	char options[64];
+	int p[2];
+
+	lead();
+	if (pipe(p))
+		die("pipe");
+	snprintf(options, sizeof(options), "fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect", p[1], getpgrp());
+	if (umount("/mnt") || mount("case", "/mnt", "autofs", 0, options))
+		die("autofs");
+}
+
+static void nested_autofs(void)
+{
+	nested(0, mount_autofs);
+}
+
 static const struct {
 	const char *name;
 	int nr; /* of those that say that they are there */
@@ -847,6 +893,9 @@ static const struct {
 	{ "ipc-mounted", 1, .inside = ipc_mounted },
 	{ "uts-userns", 1, .inside = uts_userns },
 	{ "uts-of-criu", 1, .inside = uts_of_criu },
+	{ "nested-owner-outside", 2, nested_owner_outside },
+	{ "nested-foreground-gone", 1, .inside = nested_foreground_gone },
+	{ "nested-autofs", 1, .inside = nested_autofs },
 	{ "window-manager", 25, .inside = window_manager },
 	{ "batch-jobs", 14, .inside = batch_jobs },
 	{ "chain", 0, .inside = chain },
