@@ -65,27 +65,29 @@ static pid_t top_tid(pid_t real)
 	return 0;
 }
 
-/* Any member tells */
-static pid_t top_pgid(pid_t real)
+/* Any member of the group or session tells */
+static bool births_of_member(pid_t (*id_of)(pid_t), pid_t real, struct births *b)
 {
 	struct pstree_item *item;
-	struct births b;
 
 	for_each_pstree_item(item)
-		if (getpgid(item->pid->real) == real)
-			return caba_births_of(item->pid->real, &b) == 1 ? b.pgid : 0;
-	return 0;
+		if (id_of(item->pid->real) == real)
+			return caba_births_of(item->pid->real, b) == 1;
+	return false;
+}
+
+static pid_t top_pgid(pid_t real)
+{
+	struct births b;
+
+	return births_of_member(getpgid, real, &b) ? b.pgid : 0;
 }
 
 static pid_t top_sid(pid_t real)
 {
-	struct pstree_item *item;
 	struct births b;
 
-	for_each_pstree_item(item)
-		if (getsid(item->pid->real) == real)
-			return caba_births_of(item->pid->real, &b) == 1 ? b.sid : 0;
-	return 0;
+	return births_of_member(getsid, real, &b) ? b.sid : 0;
 }
 
 int caba_dump_owner(int lfd, struct fd_parms *p)
