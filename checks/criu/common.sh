@@ -23,14 +23,41 @@ prepare() {
 
 # Runs guest() of this part there, with all settings; its lines are in $logs/PART
 in_guest() {	# TIMEOUT [ARG...]
-	local timeout=$1 ret=0 name settings=()
-	shift
-	while IFS=: read -r name _; do settings+=("$name=${!name}"); done < <(settings_of checks/criu/common.sh "checks/criu/$part")
+	local ret=0
 	say "$part: in the guest"
+	one_guest "$part" "$@" || ret=$?
+	end_of_guest "$part" $ret
+}
+
+# The same in a guest for each of $WHICH, side by side: one of them keeps a
+# processor busy, not two
+in_guests() {	# TIMEOUT [ARG...]
+	local which ret
+	local -A pid=()
+	say "$part: in a guest for each of: $WHICH"
+	for which in $WHICH; do
+		WHICH=$which one_guest "$part.$which" "$@" &
+		pid[$which]=$!
+	done
+	for which in $WHICH; do
+		ret=0
+		wait "${pid[$which]}" || ret=$?
+		end_of_guest "$part.$which" $ret
+	done
+	for which in $WHICH; do cat "$logs/$part.$which"; done > "$logs/$part"
+}
+
+one_guest() {	# LOG TIMEOUT [ARG...]
+	local log=$logs/$1 timeout=$2 name settings=()
+	shift 2
+	while IFS=: read -r name _; do settings+=("$name=${!name}"); done < <(settings_of checks/criu/common.sh "checks/criu/$part")
 	# shellcheck disable=SC2086 # a list of options
 	vm/run --mem 3072 --timeout "$timeout" $VM -- env BUILD="$build" "${settings[@]}" \
-		"$top/checks/run" --in-guest criu "$part" "$@" > "$logs/$part" 2> "$logs/$part.err" || ret=$?
-	[ $ret = 0 ] || { tail -n 5 "$logs/$part.err" "$logs/$part" >&2; fail "$part: the guest ended with status $ret"; }
+		"$top/checks/run" --in-guest criu "$part" "$@" > "$log" 2> "$log.err"
+}
+
+end_of_guest() {	# LOG STATUS
+	[ "$2" = 0 ] || { tail -n 5 "$logs/$1.err" "$logs/$1" >&2; fail "$1: the guest ended with status $2"; }
 }
 
 # Of all lines "tree WHAT WHICH ...": their sum of what follows KEY
