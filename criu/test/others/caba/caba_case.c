@@ -778,17 +778,6 @@ static void ipc_queue(void)
 	nested_ipc(queue);
 }
 
-static void mount_queues(void)
-{
-	if (mount("mqueue", "/mnt", "mqueue", 0, NULL))
-		die("/mnt");
-}
-
-static void ipc_mounted(void)
-{
-	nested_ipc(mount_queues);
-}
-
 static void uts_userns(void)
 {
 	if (child())
@@ -890,7 +879,6 @@ static const struct {
 	{ "ipc-segment", 1, .inside = ipc_segment },
 	{ "ipc-attached", 1, .inside = ipc_attached },
 	{ "ipc-queue", 1, .inside = ipc_queue },
-	{ "ipc-mounted", 1, .inside = ipc_mounted },
 	{ "uts-userns", 1, .inside = uts_userns },
 	{ "uts-of-criu", 1, .inside = uts_of_criu },
 	{ "nested-owner-outside", 2, nested_owner_outside },
