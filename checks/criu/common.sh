@@ -101,6 +101,23 @@ tree_row() {	# WHAT [refusals]
 	fi
 }
 
+# Of lines "case NAME WHICH WHAT": "ok" or "skipped:" comes first in what is right
+judge_outcomes() {	# TITLE NAME...
+	local c out
+	table "$1" '22 34 0' case 'CRIU as it is' 'with the series'
+	shift
+	for c in $(printf '%s\n' "$@" | sort); do
+		out=$(outcome "$c" caba)
+		row "$c" "$(outcome "$c" stock)" "$out"
+		case $out in
+		'ok '*)	     pass ;;
+		'skipped: '*) skip "$part: $c" "${out#skipped: }" ;;
+		*)	     [[ " $WHICH " != *' caba '* ]] || fail "$c: $out" ;;
+		esac
+	done
+}
+outcome() { local out; out=$(sed -n "s/^case $1 $2 //p" "$logs/$part"); echo "${out:--}"; }
+
 # --- in the guest -----------------------------------------------------------
 
 guest_common() {
@@ -222,3 +239,18 @@ round_trip() {	# ROOT STARTER WORDS [OPTION...]
 
 # CRIU's first error in a log, without the line of its source
 said() { grep -a -h 'Error (' "$1" | head -1 | sed 's/.*): //'; }
+
+# Real programs: /tmp/case/run makes the tree, and is its root. It gets ready when all
+# that are named have been there for a while.
+put() { cat > "/tmp/case/$1"; }
+after() {	# FILE...
+	echo "for f in $*; do until [ -s \$1/\$f ]; do sleep 0.1; done; done" >> /tmp/case/run
+}
+ready_after() {	# FILE...
+	after "$@"
+	printf '%s\n' 'sleep 2' 'touch /tmp/ready' 'exec sleep 100000' >> /tmp/case/run
+}
+missing() {	# PROGRAM...
+	local p
+	for p; do command -v "$p" > /dev/null || echo "$p is not installed"; done | head -1
+}

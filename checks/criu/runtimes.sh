@@ -39,16 +39,17 @@ choose() {	# WHICH
 }
 
 # Pid, parent, group, session and CABA of all that is in a pid namespace below
-# ours, with the pids of that; "-" is somebody outside
+# ours, with the pids of that and of those below; "-" is somebody outside
 snap() {
 	cat /proc/[0-9]*/status 2>/dev/null | awk '
+		function below(i, s) { for (i = 3; i <= NF; i++) s = s (i > 3 ? "/" : "") $i; return s }
 		/^Name:/   { n++ }
 		/^State:/  { zombie[n] = $2 == "Z" ? " zombie" : "" }
 		/^PPid:/   { ppid[n] = $2 }
-		/^NSpid:/  { depth[n] = NF; pid[n] = $NF; if (NF > 2) at[$2] = $NF }
-		/^NSpgid:/ { pgid[n] = $NF }
-		/^NSsid:/  { sid[n] = $NF }
-		/^NScaba:/ { caba[n] = NF == depth[n] ? $NF : "-" }
+		/^NSpid:/  { depth[n] = NF; pid[n] = below(); if (NF > 2) at[$2] = pid[n] }
+		/^NSpgid:/ { pgid[n] = below() }
+		/^NSsid:/  { sid[n] = below() }
+		/^NScaba:/ { caba[n] = NF > 2 ? below() : "-" }
 		END {
 			for (i = 1; i <= n; i++)
 				if (depth[i] > 2)
@@ -63,40 +64,41 @@ namespaces() {
 		readlink "/proc/$p"/ns/{cgroup,ipc,mnt,net,pid,user,uts}
 	done | sort -u | cut -d: -f1 | uniq -c | awk '{ printf "%s%s %s", (NR > 1 ? ", " : "- "), $1, $2 } END { print "" }'
 }
-init_pid() { cat /proc/[0-9]*/status 2>/dev/null | awk '/^NSpid:/ && NF > 2 && $NF == 1 { print $2 }'; }
+init_pid() { cat /proc/[0-9]*/status 2>/dev/null | awk '/^NSpid:/ && NF == 3 && $3 == 1 { print $2 }'; }
 
-# What a container's init keeps: a word of its own, a counter, the sub-reapers
-# A service's redis keeps the first two, and counts whenever it is asked. Its nginx
-# has to answer, too.
+# What those keep that count (caba_tree --init), a line for each: a word of its own, a
+# counter, the sub-reapers. A service's redis keeps the first two, and counts whenever
+# it is asked. Its nginx has to answer, too.
 state() {
 	local run answer redis
 	run=/proc/$(init_pid)/root/run
 	redis="redis-cli -s $run/redis.sock"
 	if [ ! -S "$run/redis.sock" ]; then
-		cat "$run/state"
+		# Who has failed has it open no more
+		{ find /proc/[0-9]*/fd -lname '*state' -exec cat {} +; cat "$run/state"; } | awk '!seen[$1]++'
 	elif answer=$(curl -s --unix-socket "$run/nginx.sock" http://c/); then
 		$redis set word "$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')" nx > /dev/null
 		echo "$($redis get word) $($redis incr n) $answer"
 	fi 2> /dev/null
 }
-goes_on() {	# BEFORE: the same word and sub-reapers, and a counter that still counts
-	local before=$1 one two i
+goes_on() {	# BEFORE: the same words and sub-reapers, and counters that still count
+	local before=$1 one out i
 	one=$(state)
 	for ((i = 0; i < 300; i++)); do
-		two=$(state)
-		[ "$two" = "$one" ] || break
+		out=$(awk '
+			FNR == 1 { f++ }
+			NF { w = $1; n[f, w] = $2; $1 = $2 = ""; rest[f, w] = $0; words[w] }
+			END {
+				for (w in words)
+					if (!((1, w) in n) || !((2, w) in n)) print "another run of it: " w
+					else if (n[2, w] < n[1, w]) print "the counter went back: " n[1, w] " " n[2, w]
+					else if (n[3, w] <= n[2, w]) print "the counter stands still at " n[2, w]
+					else if (rest[1, w] != rest[3, w]) print "sub-reapers" rest[3, w] ", not" rest[1, w]
+			}' <(echo "$before") <(echo "$one") <(state))
+		[[ $out == *'stands still'* ]] || break
 		sleep 0.2
 	done
-	awk -v a="$before" -v b="$one" -v c="$two" 'BEGIN {
-		split(a, x); split(b, y); split(c, z)
-		if (x[1] != y[1]) print "another run of it: " b
-		else if (y[2] < x[2]) print "the counter went back: " a " " b
-		else if (z[2] <= y[2]) print "the counter stands still at " b
-		else {
-			sub(/^[^ ]+ [^ ]+/, "", a); sub(/^[^ ]+ [^ ]+/, "", c)
-			if (a != c) print "sub-reapers" c ", not" a
-		}
-	}'
+	echo "$out"
 }
 wait_for() {	# SECONDS COMMAND...
 	local end=$((SECONDS + $1))
@@ -114,14 +116,17 @@ small_root() {	# DIR
 	mkdir -p "$1"/{proc,sys,dev,run,tmp,etc}
 	cp "$criu/bin/caba_tree" "$1/caba_tree"
 }
-json() {	# STRING without tabs
+json() {	# STRING
 	local s=$1
 	s=${s//\\/\\\\}
 	s=${s//\"/\\\"}
+	s=${s//$'\t'/\\t}
 	printf ',"%s"' "${s//$'\n'/\\n}"
 }
+# With $privileged=y it can start others, with what is in /tmp/bin. It has no
+# cgroup namespace with $cgroupns=n.
 bundle() {	# DIR ROOT NETNS ARG...: NETNS "" a new one, "host", or a file
-	local dir=$1 root=$2 net=$3 a args caps m user=
+	local dir=$1 root=$2 net=$3 a args caps m user='' cgroup=',{"type":"cgroup"}' more=''
 	shift 3
 	args=$(for a; do json "$a"; done)
 	case $net in
@@ -131,7 +136,15 @@ bundle() {	# DIR ROOT NETNS ARG...: NETNS "" a new one, "host", or a file
 	esac
 	[ -z "${userns:-}" ] || user=',{"type":"user"}],"uidMappings":[{"containerID":0,"hostID":100000,"size":65536}],"gidMappings":[{"containerID":0,"hostID":100000,"size":65536}'
 	caps='"CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FOWNER","CAP_SETUID","CAP_SETGID","CAP_KILL","CAP_NET_BIND_SERVICE"'
+	[ "${cgroupns:-}" != n ] || cgroup=
 	m='["nosuid","mode=755"]'
+	if [ "${privileged:-}" = y ]; then
+		caps="$caps,\"CAP_SYS_ADMIN\",\"CAP_NET_ADMIN\",\"CAP_MKNOD\",\"CAP_SETPCAP\",\"CAP_SYS_CHROOT\",\"CAP_SYS_PTRACE\",\"CAP_SYS_RESOURCE\""
+		more=',
+	  {"destination":"/sys","type":"sysfs","source":"sysfs"},
+	  {"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup"},
+	  {"destination":"/run/bin","type":"bind","source":"/tmp/bin","options":["bind"]}'
+	fi
 	mkdir -p "$dir"
 	cat > "$dir/config.json" <<-JSON
 	{"ociVersion":"1.0.0","hostname":"c",
@@ -144,8 +157,8 @@ bundle() {	# DIR ROOT NETNS ARG...: NETNS "" a new one, "host", or a file
 	  {"destination":"/dev","type":"tmpfs","source":"tmpfs","options":$m},
 	  {"destination":"/dev/pts","type":"devpts","source":"devpts","options":["newinstance","ptmxmode=0666"]},
 	  {"destination":"/run","type":"tmpfs","source":"tmpfs","options":$m},
-	  {"destination":"/tmp","type":"tmpfs","source":"tmpfs","options":["mode=1777"]}],
-	 "linux":{"namespaces":[{"type":"pid"},{"type":"mount"},{"type":"ipc"},{"type":"uts"},{"type":"cgroup"}$net$user]}}
+	  {"destination":"/tmp","type":"tmpfs","source":"tmpfs","options":["mode=1777"]}$more],
+	 "linux":{"namespaces":[{"type":"pid"},{"type":"mount"},{"type":"ipc"},{"type":"uts"}$cgroup$net$user]}}
 	JSON
 }
 
@@ -231,17 +244,42 @@ docker_archive() {	# ROOT FILE: as docker save makes them
 	rm -rf $d
 }
 
-# A container of a runtime, with what runs in it, through checkpoint and
-# restore: "case RUNTIME NAME WHICH same|refused|lost|wrong|broken WHY"
-one_case() {	# RUNTIME NAME WHICH ROOT ARG...
-	local runtime=$1 name=$2 which=$3 result=broken why='' before now was
-	shift 3
-	rm -rf $c/img $c/work $c/b
+one_round() {	# RUNTIME
+	local changed
+	rm -rf $c/img $c/work
 	mkdir -p $c/img $c/work
+	if ! "checkpoint_$1" > $c/out 2>&1; then
+		result=refused
+		why=$(first_error_in dump.log $c/work $c/img $c/podman $c/ctr /run 2>/dev/null)
+		why=${why:-$(tail -1 $c/out)}
+		now=$(snap)
+		changed=$(diff <(echo "$before") <(echo "$now") | grep '^[<>]' | tr '\n' ';')$(goes_on "$was")
+		[ -z "$changed" ] || result=broken why="$why, and changed: $changed"
+	elif ! "restore_$1" > $c/out 2>&1 || ! wait_for 200 "${ready:-counts}"; then
+		result=lost
+		why=$(first_error_in restore.log $c/work $c/img $c/podman $c/ctr /run 2>/dev/null)
+		why=${why:-$(tail -1 $c/out)}
+	else
+		now=$(snap)
+		why=$(goes_on "$was")
+		if [ "$now" != "$before" ]; then
+			why="$(diff <(echo "$before") <(echo "$now") | grep '^[<>]' | tr '\n' ';')"
+		fi
+		[ -z "$why" ] || result=wrong
+		was=$(state)
+	fi
+}
+# A container of a runtime, with what runs in it, through checkpoint and
+# restore: "case RUNTIME NAME WHICH same|refused|lost|wrong|broken WHY". As often as
+# $rounds says. It is complete when $ready is true.
+one_case() {	# RUNTIME NAME WHICH ROOT ARG...
+	local runtime=$1 name=$2 which=$3 result=broken why='' before now was n
+	shift 3
+	rm -rf $c/b
 	choose "$which"
 	touch $c/began
 	: > $c/log
-	if ! "start_$runtime" "$@" || ! wait_for 200 counts; then
+	if ! "start_$runtime" "$@" || ! wait_for 200 "${ready:-counts}"; then
 		why="not started: $(tail -1 $c/log) $(tail -1 $c/out 2>/dev/null) $(state)"
 	else
 		if [[ $name == entered* ]]; then
@@ -250,26 +288,11 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 				why="nobody was left in it: $(tail -1 $c/out)"
 		fi
 		before=$(snap) was=$(state)
-		if [ -n "$why" ]; then
-			:
-		elif ! "checkpoint_$runtime" > $c/out 2>&1; then
-			result=refused
-			why=$(first_error_in dump.log $c/work $c/img $c/podman $c/ctr /run 2>/dev/null)
-			why=${why:-$(tail -1 $c/out)}
-			[ "$(snap)" = "$before" ] || result=broken
-			[ -z "$(goes_on "$was")" ] || result=broken
-		elif ! "restore_$runtime" > $c/out 2>&1 || ! wait_for 200 counts; then
-			result=lost
-			why=$(first_error_in restore.log $c/work $c/img $c/podman $c/ctr /run 2>/dev/null)
-			why=${why:-$(tail -1 $c/out)}
-		else
-			now=$(snap)
-			why=$(goes_on "$was")
-			if [ "$now" != "$before" ]; then
-				why="$(diff <(echo "$before") <(echo "$now") | grep '^[<>]' | tr '\n' ';')"
-			fi
+		if [ -z "$why" ]; then
 			result=same
-			[ -z "$why" ] || result=wrong
+			for ((n = 0; n < ${rounds:-1}; n++)); do
+				[ $result != same ] || one_round "$runtime"
+			done
 		fi
 		# By which CRIU, as the runtime ran it, and at least once for each half
 		if grep -qv "^$which " $c/ran 2>/dev/null || [ "$(cat $c/ran 2>/dev/null | wc -l)" -lt 2 ]; then

@@ -9,7 +9,10 @@
  * it is complete, and rests. caba_case --look PID prints a line for PID and all
  * below it, as seen from its pid namespace:
  *
- *   pid ppid pgid sid caba state stop-signal exit-signal foreground-group
+ *   pid ppid pgid sid caba state stop-signal exit-signal foreground-group namespaces
+ *
+ * Pid, pgid and sid have their numbers in namespaces below, too. A namespace is the
+ * first process that has it, "." if it is ours.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -27,6 +30,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -943,9 +947,15 @@ static void start(unsigned int i, const char *file)
 /*
  * Looking
  */
+/* Not the time one: CRIU makes one of its own, as clocks have to go on */
+static const char *const ns_name[] = { "cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "user", "uts" };
+#define NR_NS (sizeof(ns_name) / sizeof(ns_name[0]))
+
 struct look {
 	int real, ppid, caba, tpgid;
 	int nr[3]; /* pid, pgid, sid at the level of who is looked at */
+	char below[3][64];
+	ino_t ns[NR_NS];
 	int stop, exit;
 	char state;
 };
@@ -955,6 +965,20 @@ static int nth(const char *s, int n)
 	while (s && n--)
 		s = strchr(s + 1, '\t');
 	return s ? atoi(s) : 0;
+}
+
+/* What is below that, with slashes */
+static void below(char *to, size_t size, const char *s, int n)
+{
+	char *c;
+
+	while (s && n-- >= 0)
+		s = strchr(s + 1, '\t');
+	snprintf(to, size, "%s", s ?: "");
+	to[strcspn(to, "\n")] = '\0';
+	for (c = to; *c; c++)
+		if (*c == '\t')
+			*c = '/';
 }
 
 static int levels(const char *s)
@@ -971,11 +995,17 @@ static int read_look(int real, struct look *l, int *level)
 {
 	static const char *key[] = { "NSpid:", "NSpgid:", "NSsid:" };
 	char path[64], line[4096], *s;
-	int code = 0, i;
+	struct stat st;
+	int code = 0;
+	unsigned int i;
 	FILE *f;
 
 	memset(l, 0, sizeof(*l));
 	l->real = real;
+	for (i = 0; i < NR_NS; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", real, ns_name[i]);
+		l->ns[i] = stat(path, &st) ? 0 : st.st_ino;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/status", real);
 	f = fopen(path, "r");
 	if (!f)
@@ -991,6 +1021,7 @@ static int read_look(int real, struct look *l, int *level)
 			if (*level < 0)
 				*level = levels(s);
 			l->nr[i] = nth(s, *level);
+			below(l->below[i], sizeof(l->below[i]), s, *level);
 		}
 	}
 	fclose(f);
@@ -1026,12 +1057,13 @@ static int cmp_look(const void *a, const void *b)
 
 static int look(int root)
 {
-	static struct look all[1000], tree[1000];
+	static struct look all[1000], tree[1000], us;
 	int nr_all = 0, nr = 1, level = -1, i, j, k;
 	struct dirent *de;
+	unsigned int n;
 	DIR *dir;
 
-	if (read_look(root, &tree[0], &level))
+	if (read_look(getpid(), &us, &(int){ 0 }) || read_look(root, &tree[0], &level))
 		return 1;
 	dir = opendir("/proc");
 	while (dir && (de = readdir(dir)) && nr_all < 1000)
@@ -1062,8 +1094,17 @@ static int look(int root)
 				snprintf(fg, sizeof(fg), "%d", tree[k].nr[0]);
 		}
 		/* Who restores it is the parent of the root, and maybe told otherwise */
-		printf("%d %d %d %d %d %c %d %d %s\n", l->nr[0], ppid, l->nr[1], l->nr[2], caba, l->state, l->stop,
-		       l->real == root ? SIGCHLD : l->exit, fg);
+		printf("%d%s %d %d%s %d%s %d %c %d %d %s ", l->nr[0], l->below[0], ppid, l->nr[1], l->below[1], l->nr[2],
+		       l->below[2], caba, l->state, l->stop, l->real == root ? SIGCHLD : l->exit, fg);
+		for (n = 0; n < NR_NS; n++) {
+			for (k = 0; tree[k].ns[n] != l->ns[n]; k++)
+				;
+			if (!l->ns[n] || l->ns[n] == us.ns[n])
+				printf("%c", l->ns[n] ? '.' : '-');
+			else
+				printf("%d", tree[k].nr[0]);
+			printf("%c", n + 1 < NR_NS ? ',' : '\n');
+		}
 	}
 	return 0;
 }

@@ -1234,7 +1234,7 @@ static int be_init(const char *state, int port, int fill)
 	self = getpid();
 	syscall(SYS_close_range, 3, ~0U, 0);
 	fd = open(state, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || self != 1 || (getsid(0) != 1 && setsid() != 1)) {
+	if (fd < 0 || (scenario && (self != 1 || (getsid(0) != 1 && setsid() != 1)))) {
 		fprintf(stderr, "%s: %s, pid %d\n", state, strerror(errno), self);
 		return 1;
 	}
@@ -1243,7 +1243,7 @@ static int be_init(const char *state, int port, int fill)
 		   -1, 0);
 	if (shm != SHM_ADDR)
 		return 1;
-	if (scenario_tree(&model, scenario) || look(1, &seen) || compare(&model, &seen)) {
+	if (scenario && (scenario_tree(&model, scenario) || look(1, &seen) || compare(&model, &seen))) {
 		dprintf(fd, "failed: %s\n", why);
 		return 1;
 	}
@@ -1263,7 +1263,7 @@ static int be_init(const char *state, int port, int fill)
 
 	for (count = 1;; count++) {
 		if (count % 64 == 1)
-			for (i = 1, len = 0; i <= model.last; i++)
+			for (i = 1, len = 0; scenario && i <= model.last; i++)
 				if (model.p[i].exists && !model.p[i].zombie && command(i, CMD_GET_SUBREAPER, 0) == 1)
 					len += snprintf(subreapers + len, sizeof(subreapers) - len, " %d", i);
 		for (i = 0; i < fill * 256; i++)
@@ -1293,8 +1293,9 @@ static void usage(void)
 	       "Scenarios: tricky subreaper-before subreaper-after subreaper-reset orphan-chain\n"
 	       "           dead-leader setsid-after-fork zombies dead-group-leader left-groups shared-files\n"
 	       "           daemon plain unshared-files (which can not be restored)\n"
-	       "       caba_tree --scenario NAME --init STATEFILE [--listen PORT] [--fill MIB]\n"
-	       "as pid 1 of a container: the tree, a counter in STATEFILE and on PORT, and some memory\n"
+	       "       caba_tree [--scenario NAME] --init STATEFILE [--listen PORT] [--fill MIB]\n"
+	       "as pid 1 of a container: the tree, a counter in STATEFILE and on PORT, and some memory;\n"
+	       "without a tree any process can be that\n"
 	       "       caba_tree --leave\n"
 	       "leaves two orphans in a session of its own, in which it is to be entered\n");
 	exit(2);
@@ -1363,8 +1364,6 @@ int main(int argc, char *argv[])
 		else
 			usage();
 	}
-	if (state && !scenario)
-		usage();
 	if (state)
 		return be_init(state, port, fill);
 
