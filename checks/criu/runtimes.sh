@@ -174,6 +174,7 @@ start_runc() { bundle $c/b "$1" '' "${@:2}"; runc --log $c/log run -d --bundle $
 checkpoint_runc() { timeout 300 runc --log $c/log checkpoint --image-path $c/img --work-path $c/work c; }
 restore_runc() { timeout 300 runc --log $c/log restore -d --bundle $c/b --image-path $c/img --work-path $c/work c < /dev/null > /dev/null 2>&1; }
 enter_runc() { runc --log $c/log exec c "$@"; }
+exec_runc() { runc --log $c/log exec -d c "$@" < /dev/null > /dev/null 2>&1; }
 clean_runc() { runc delete -f c; }
 
 start_crun() { bundle $c/b "$1" '' "${@:2}"; crun --log $c/log run -d --bundle $c/b c < /dev/null > /dev/null 2>&1; }
@@ -194,6 +195,7 @@ podman_image() {	# ROOT
 start_podman() { podman_image "$1" && pod run -d --network none --name c small "${@:2}" > $c/out 2>&1; }
 checkpoint_podman() { pod container checkpoint --keep c; }
 restore_podman() { pod container restore --keep c; }
+exec_podman() { pod exec -d c "$@" > $c/out 2>&1; }
 clean_podman() { pod rm -f -t 0 c; }
 
 # To a file, from which a container is made anew
@@ -286,6 +288,9 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 			# By somebody who is over then: what it leaves was born outside
 			"enter_$runtime" /caba_tree --leave < /dev/null > $c/out 2>&1 && wait_for 200 orphans ||
 				why="nobody was left in it: $(tail -1 $c/out)"
+		elif [ "$name" = execed ]; then
+			"exec_$runtime" /caba_tree --scenario plain --init /run/other && wait_for 200 test -s "/proc/$(init_pid)/root/run/other" ||
+				why="nothing was executed in it: $(tail -1 $c/out)"
 		fi
 		before=$(snap) was=$(state)
 		if [ -z "$why" ]; then

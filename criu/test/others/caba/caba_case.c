@@ -807,6 +807,51 @@ static void uts_of_criu(void)
 	close(fd);
 }
 
+static void enter_cgroup(const char *name)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/mnt/%s", name);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "/mnt/%s/cgroup.procs", name);
+	f = fopen(path, "w");
+	if (!f || fputs("0", f) < 0 || fclose(f))
+		die(path);
+}
+
+static void own_cgroups(void)
+{
+	if (unshare(CLONE_NEWCGROUP))
+		die("cgroup namespace");
+}
+
+/* The child's namespace begins at the root of all */
+static void cgroup_above(void)
+{
+	if (mount("cgroup2", "/mnt", "cgroup2", 0, NULL))
+		die("/mnt");
+	if (!child()) {
+		own_cgroups();
+		rest();
+	}
+	enter_cgroup("caba_top");
+	own_cgroups();
+}
+
+/* The child is no longer below where its namespace begins */
+static void cgroup_left(void)
+{
+	if (mount("cgroup2", "/mnt", "cgroup2", 0, NULL))
+		die("/mnt");
+	if (!child()) {
+		enter_cgroup("caba_left");
+		own_cgroups();
+		enter_cgroup("");
+		rest();
+	}
+}
+
 /* Somebody outside is to be told of what a nested one has */
 static int nested_owner_outside(void)
 {
@@ -883,6 +928,8 @@ static const struct {
 	{ "ipc-segment", 1, .inside = ipc_segment },
 	{ "ipc-attached", 1, .inside = ipc_attached },
 	{ "ipc-queue", 1, .inside = ipc_queue },
+	{ "cgroup-above", 1, .inside = cgroup_above },
+	{ "cgroup-left", 1, .inside = cgroup_left },
 	{ "uts-userns", 1, .inside = uts_userns },
 	{ "uts-of-criu", 1, .inside = uts_of_criu },
 	{ "nested-owner-outside", 2, nested_owner_outside },
