@@ -840,7 +840,7 @@ static void cgroup_above(void)
 }
 
 /* The child is no longer below where its namespace begins */
-static void cgroup_left(void)
+static void cgroup_outside(void)
 {
 	if (mount("cgroup2", "/mnt", "cgroup2", 0, NULL))
 		die("/mnt");
@@ -929,7 +929,7 @@ static const struct {
 	{ "ipc-attached", 1, .inside = ipc_attached },
 	{ "ipc-queue", 1, .inside = ipc_queue },
 	{ "cgroup-above", 1, .inside = cgroup_above },
-	{ "cgroup-left", 1, .inside = cgroup_left },
+	{ "cgroup-outside", 1, .inside = cgroup_outside },
 	{ "uts-userns", 1, .inside = uts_userns },
 	{ "uts-of-criu", 1, .inside = uts_of_criu },
 	{ "nested-owner-outside", 2, nested_owner_outside },
