@@ -160,11 +160,17 @@ processes() {
 	wc -l <<< "$all"
 }
 
-# At most so many seconds: until FILE is there, until nothing runs PROGRAM
-until_there() { local i; for ((i = 0; i < $2 * 10; i++)); do [ ! -e "$1" ] || return 0; sleep 0.1; done; }
-until_gone() { local i; for ((i = 0; i < $2 * 10; i++)); do pgrep -x "$1" > /dev/null || return 0; sleep 0.1; done; }
-
-nobody_of_criu() { until_gone "${bin##*/}" 60; ! pgrep -x "${bin##*/}" > /dev/null; }
+# Until COMMAND says yes
+wait_for() {	# SECONDS COMMAND...
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+nobody_runs() { ! pgrep -x "$1" > /dev/null; }
+nobody_of_criu() { wait_for 60 nobody_runs "${bin##*/}"; }
 
 # With faults that CRIU puts into itself, and nobody stays
 restore_fails() {

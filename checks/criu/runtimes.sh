@@ -100,14 +100,6 @@ goes_on() {	# BEFORE: the same words and sub-reapers, and counters that still co
 	done
 	echo "$out"
 }
-wait_for() {	# SECONDS COMMAND...
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.2
-	done
-}
 orphans() { [ "$(snap | awk '$1 != 1 && NF > 4 && $5 == "-" { print $2 }' | tr '\n' ' ')" = '1 1 ' ]; }
 counts() { [[ $(state) == ????????????????' '* ]]; }
 
