@@ -9,9 +9,12 @@ set +e +o pipefail
 # Why a runtime can not be tried here, if so
 lacks() {
 	local program=$1
-	case $1 in export) program=podman ;; esac
+	case $1 in export) program=podman ;; cri) program=containerd ;; esac
 	command -v "$program" > /dev/null || { echo "this Debian has no $program"; return; }
-	case $1 in crun) crun --version | grep -q +CRIU || echo "$(crun --version | head -1) has no CRIU in it" ;; esac
+	case $1 in
+	crun)	crun --version | grep -q +CRIU || echo "$(crun --version | head -1) has no CRIU in it" ;;
+	cri)	containerd --version | grep -q /v2 || echo "$(containerd --version) does not know CheckpointContainer" ;;
+	esac
 }
 
 # A kind of CRIU is a folder in the PATH, which all the runtimes look for it in.
@@ -198,16 +201,22 @@ clean_export() { clean_podman; rm -f $c/exported.tar.gz; }
 
 # It finds CRIU in the PATH that it was started with
 ctr() { timeout 300 ctr -a $c/ctr.sock "$@"; }
+containerd_is_up() {
+	[ ! -S $c/ctr.sock ] || return 0
+	printf 'version = 2\nroot = "%s/ctr"\nstate = "/run/ctr"\n[grpc]\n  address = "%s/ctr.sock"\n' $c $c > $c/ctr.toml
+	printf '[ttrpc]\n  address = "%s/ctr.ttrpc"\n' $c >> $c/ctr.toml
+	printf '[plugins."io.containerd.grpc.v1.cri"]\n  sandbox_image = "%s:1"\n' $cri_image >> $c/ctr.toml
+	containerd -c $c/ctr.toml > $c/containerd.log 2>&1 &
+	containerd=$!
+	wait_for 60 ctr version > /dev/null 2>&1
+}
+has_image() {	# NAMESPACE ROOT
+	[ -z "$(ctr -n $1 images ls -q)" ] || return 0
+	docker_archive "$2" $c/image.tar
+	ctr -n $1 images import $c/image.tar > /dev/null
+}
 start_containerd() {
-	if ! [ -S $c/ctr.sock ]; then
-		printf 'version = 2\nroot = "%s/ctr"\nstate = "/run/ctr"\n[grpc]\n  address = "%s/ctr.sock"\n' $c $c > $c/ctr.toml
-		printf '[ttrpc]\n  address = "%s/ctr.ttrpc"\n' $c >> $c/ctr.toml
-		containerd -c $c/ctr.toml > $c/containerd.log 2>&1 &
-		containerd=$!
-		wait_for 60 ctr version > /dev/null 2>&1 || return
-		docker_archive "$1" $c/image.tar
-		ctr images import $c/image.tar > /dev/null || return
-	fi
+	containerd_is_up && has_image default "$1" || return
 	ctr run -d --snapshotter native docker.io/library/small:1 c "${@:2}" < /dev/null > $c/out 2>&1
 }
 checkpoint_containerd() {
@@ -224,12 +233,84 @@ clean_containerd() {
 }
 gone() { [ -z "$(init_pid)" ]; }
 
+# What a kubelet says to its containerd, as it says it: a pod in the machine's
+# network and pid namespace, for which nothing has to be configured, with a
+# container in a pid namespace of its own. Numbers are those of the CRI's fields;
+# as a namespace 1 is the container's own, 2 the machine's.
+cri_image=localhost:5000/small
+start_cri() {	# ROOT ARG...
+	# A pod's own process only waits
+	cp "$(command -v busybox)" "$1" && containerd_is_up && cri_has_image "$1" || return
+	pod=$(field 1 "$(text 1 c)$(text 2 c)$(text 3 c)")$(field 8 "$(field 2 "$(field 1 "$(number 1 2)$(number 2 2)")")")
+	cri RunPodSandbox "$(field 1 "$pod")" && pod_id=$(id_said) && create_cri $cri_image:1 "${@:2}"
+}
+create_cri() {	# IMAGE|CHECKPOINT ARG...
+	local config a
+	config=$(field 1 "$(text 1 c)")$(field 2 "$(text 1 "$1")")$(for a in "${@:2}"; do text 3 "$a"; done)
+	config+=$(field 15 "$(field 2 "$(field 3 "$(number 1 2)$(number 2 1)")")")
+	cri CreateContainer "$(text 1 "$pod_id")$(field 2 "$config")$(field 3 "$pod")" &&
+		container_id=$(id_said) && cri StartContainer "$(text 1 "$container_id")"
+}
+checkpoint_cri() {
+	# After which it still runs
+	cri CheckpointContainer "$(text 1 "$container_id")$(text 2 $c/img/checkpoint.tar)" &&
+		cri StopContainer "$(text 1 "$container_id")" && cri RemoveContainer "$(text 1 "$container_id")" && wait_for 20 gone
+}
+restore_cri() { create_cri $c/img/checkpoint.tar; }
+clean_cri() {
+	cri StopPodSandbox "$(text 1 "$pod_id")"
+	cri RemovePodSandbox "$(text 1 "$pod_id")"
+}
+
+# When a container comes back its image is asked for in the registry, by its
+# digest, also where it is there
+cri_has_image() {	# ROOT
+	local digest dir=$c/registry/v2/${cri_image#*/}/manifests
+	[ ! -e $c/registry.pid ] || return 0
+	has_image k8s.io "$1" || return
+	digest=$(ctr -n k8s.io images ls | awk '$1 ~ "/small:1$" { print $3 }')
+	ctr -n k8s.io images tag docker.io/library/small:1 $cri_image:1 "$cri_image@$digest" > /dev/null || return
+	mkdir -p "$dir"
+	ctr -n k8s.io content get "$digest" > "$dir/$digest"
+	cat > $c/registry.conf <<-CONF
+	pid $c/registry.pid;
+	error_log $c/registry.log;
+	events { }
+	http {
+	access_log off;
+	server { listen 127.0.0.1:5000; root $c/registry; default_type application/vnd.docker.distribution.manifest.v2+json; }
+	}
+	CONF
+	nginx -c $c/registry.conf
+}
+
+# A message of gRPC; its fields, in hexadecimal, with a number, with a string, with
+# fields of their own; what was said
+cri() {	# METHOD MESSAGE
+	local message
+	message=00$(printf %08x $((${#2} / 2)))$2
+	# shellcheck disable=SC2001,SC2059
+	printf "$(sed 's/../\\x&/g' <<< "$message")" > $c/cri.in
+	curl -s --max-time 300 --http2-prior-knowledge --unix-socket $c/ctr.sock -H 'content-type: application/grpc' \
+		-H 'te: trailers' --data-binary @$c/cri.in -D $c/cri.said -o $c/cri.out "http://c/runtime.v1.RuntimeService/$1" || return
+	grep -q '^grpc-status: 0' $c/cri.said || { echo "$1: $(sed -n 's/^grpc-message: //p' $c/cri.said | tr -d '\r')"; return 1; }
+}
+number() { varint $(($1 << 3)); varint "$2"; }
+text() { field "$1" "$(printf %s "$2" | od -An -v -tx1 | tr -d ' \n')"; }
+field() { varint $(($1 << 3 | 2)); varint $((${#2} / 2)); printf %s "$2"; }
+varint() {
+	local n=$1
+	for ((; n > 127; n >>= 7)); do printf %02x $((n & 127 | 128)); done
+	printf %02x $n
+}
+id_said() { grep -ao '[0-9a-f]\{64\}' $c/cri.out; }
+
 docker_archive() {	# ROOT FILE: as docker save makes them
 	local d=$c/archive layer config
 	mkdir -p $d
 	tar -C "$1" -cf $d/layer.tar .
 	layer=$(sha256sum < $d/layer.tar | cut -d' ' -f1)
-	printf '{"architecture":"amd64","os":"linux","config":{"Cmd":["/caba_tree"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+	printf '{"architecture":"amd64","os":"linux","config":{"Cmd":["/busybox","sleep","1000000"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
 		"$layer" > $d/config.json
 	config=$(sha256sum < $d/config.json | cut -d' ' -f1)
 	mv $d/config.json "$d/$config.json"
