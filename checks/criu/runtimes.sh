@@ -362,7 +362,7 @@ one_case() {	# RUNTIME NAME WHICH ROOT ARG...
 			"enter_$runtime" /caba_tree --leave < /dev/null > $c/out 2>&1 && wait_for 200 orphans ||
 				why="nobody was left in it: $(tail -1 $c/out)"
 		elif [ "$name" = execed ]; then
-			"exec_$runtime" /caba_tree --scenario plain --init /run/other && wait_for 200 test -s "/proc/$(init_pid)/root/run/other" ||
+			"exec_$runtime" /caba_tree --init /run/other && wait_for 200 test -s "/proc/$(init_pid)/root/run/other" ||
 				why="nothing was executed in it: $(tail -1 $c/out)"
 		fi
 		before=$(snap) was=$(state)
