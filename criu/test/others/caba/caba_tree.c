@@ -171,6 +171,18 @@ struct tree {
 	int last;
 };
 
+/* Each process of the tree would have a copy of it, two megabytes to be dumped */
+static struct tree *new_tree(void)
+{
+	struct tree *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (t == MAP_FAILED || madvise(t, sizeof(*t), MADV_DONTFORK)) {
+		perror("caba_tree: mmap");
+		exit(1);
+	}
+	return t;
+}
+
 static char why[512];
 
 static int fail(const char *fmt, ...)
@@ -1115,12 +1127,14 @@ static const char *result_name[] = { "same", "refused", "lost", "wrong", "broken
 
 static int one_seed(unsigned int seed)
 {
-	static struct tree model, before, after;
+	static struct tree *model, *before, *after;
 	static char stack[65536] __attribute__((aligned(16)));
 	char d[256], img[300], pidfile[300], s_pid[16];
 	int root, it, ret = BROKEN;
 	double t;
 
+	if (!model)
+		model = new_tree(), before = new_tree(), after = new_tree();
 	why[0] = 0;
 	snprintf(d, sizeof(d), "%s/%u", dir, seed);
 	mkdir(dir, 0700);
@@ -1140,16 +1154,16 @@ static int one_seed(unsigned int seed)
 		return fail("clone: %s", strerror(errno)), BROKEN;
 
 	if (big)
-		it = big_tree(&model, big);
+		it = big_tree(model, big);
 	else if (nested)
-		it = nested_tree(root, &model, seed, level, min_procs, max_procs);
+		it = nested_tree(root, model, seed, level, min_procs, max_procs);
 	else
-		it = scenario ? scenario_tree(&model, scenario) : random_tree(&model, seed, level, min_procs, max_procs);
-	if (it || look(root, &before))
+		it = scenario ? scenario_tree(model, scenario) : random_tree(model, seed, level, min_procs, max_procs);
+	if (it || look(root, before))
 		goto out;
 	if (verbose)
-		print_tree(&before);
-	if (!nested && compare(&model, &before)) {
+		print_tree(before);
+	if (!nested && compare(model, before)) {
 		fail("before the dump: %s", strdup(why));
 		goto out;
 	}
@@ -1169,7 +1183,7 @@ static int one_seed(unsigned int seed)
 			ret = REFUSED;
 			fail("dump %d", it);
 			add_error(img, "dump.log");
-			if (look(root, &after) || compare(&before, &after))
+			if (look(root, after) || compare(before, after))
 				ret = BROKEN;
 			goto out;
 		}
@@ -1190,11 +1204,11 @@ static int one_seed(unsigned int seed)
 
 		root = read_pidfile(pidfile);
 		ret = WRONG;
-		if (root <= 0 || map_shm(root) || look(root, &after))
+		if (root <= 0 || map_shm(root) || look(root, after))
 			goto out;
 		if (verbose)
-			print_tree(&after);
-		if (compare(&before, &after))
+			print_tree(after);
+		if (compare(before, after))
 			goto out;
 	}
 	ret = SAME;
@@ -1224,7 +1238,7 @@ static int listen_on(int port)
 
 static int be_init(const char *state, int port, int fill)
 {
-	static struct tree model, seen;
+	struct tree *model = new_tree(), *seen = new_tree();
 	char line[256], subreapers[128] = "";
 	int fd, sk = -1, client = -1, len, i;
 	unsigned long long word = 0, count;
@@ -1243,7 +1257,7 @@ static int be_init(const char *state, int port, int fill)
 		   -1, 0);
 	if (shm != SHM_ADDR)
 		return 1;
-	if (scenario && (scenario_tree(&model, scenario) || look(1, &seen) || compare(&model, &seen))) {
+	if (scenario && (scenario_tree(model, scenario) || look(1, seen) || compare(model, seen))) {
 		dprintf(fd, "failed: %s\n", why);
 		return 1;
 	}
@@ -1263,8 +1277,8 @@ static int be_init(const char *state, int port, int fill)
 
 	for (count = 1;; count++) {
 		if (count % 64 == 1)
-			for (i = 1, len = 0; scenario && i <= model.last; i++)
-				if (model.p[i].exists && !model.p[i].zombie && command(i, CMD_GET_SUBREAPER, 0) == 1)
+			for (i = 1, len = 0; scenario && i <= model->last; i++)
+				if (model->p[i].exists && !model->p[i].zombie && command(i, CMD_GET_SUBREAPER, 0) == 1)
 					len += snprintf(subreapers + len, sizeof(subreapers) - len, " %d", i);
 		for (i = 0; i < fill * 256; i++)
 			if (*(unsigned long long *)(memory + (size_t)i * 4096) != word + i)
