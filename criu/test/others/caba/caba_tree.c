@@ -894,11 +894,11 @@ static int do_clone(int pid, int flags)
 /* From outside: who enters does setsid() and forks; what stays is an orphan */
 static int put_in(struct tree *t, int init)
 {
-	int slot = new_slot(), enter, pid, child, fd;
+	int slot = new_slot(), real = t->p[init].real, enter, pid, child, fd;
 
 	enter = fork();
 	if (!enter) {
-		if (carry_out(CMD_SETNS, t->p[init].real, 0))
+		if (carry_out(CMD_SETNS, real, 0))
 			_exit(1);
 		fd = open("/dev/null", O_RDWR);
 		dup2(fd, 0), dup2(fd, 1), dup2(fd, 2);
