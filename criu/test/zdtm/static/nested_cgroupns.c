@@ -2,10 +2,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "zdtmtst.h"
@@ -44,22 +42,9 @@ struct one {
 /* Those above stand before those below; the hook knows them, too */
 static const char *cgroups[] = { "", "/root", "/a", "/a/x", "/a/x/deep", "/b" };
 
-struct shared {
-	ino_t ns[NR];
-	pid_t pids[NR];
-};
+#include "nested_tree.h"
 
-static struct shared *shared;
-static int ready[2], go[2];
-
-static ino_t inode_of(int n)
-{
-	struct stat st;
-	char path[64];
-
-	ssprintf(path, "/proc/%d/ns/cgroup", shared->pids[n]);
-	return stat(path, &st) ? 0 : st.st_ino;
-}
+static ino_t *before;
 
 static int enter(const char *cgroup)
 {
@@ -70,13 +55,16 @@ static int enter(const char *cgroup)
 	return write_value(path, "0");
 }
 
-static int make(const struct one *o)
+static int make(int n)
 {
+	const struct one *o = &ones[n];
+
 	if (o->ns && (enter(o->ns) || ((o->parent >= 0 || ROOT_FLAGS) && unshare(CLONE_NEWCGROUP)))) {
 		pr_perror("Can't make a namespace at %s", o->ns);
 		return -1;
 	}
-	return enter(o->cgroup);
+	before[n] = inode_of(n, "cgroup");
+	return enter(o->cgroup) || check(n);
 }
 
 static int check(int n)
@@ -105,60 +93,16 @@ static int check(int n)
 
 static int root(void)
 {
-	int i, j, ret = 0;
-	char c;
+	int ret;
 
-	for (i = 1; i < NR; i++)
-		if (read(ready[0], &c, 1) != 1)
-			return 1;
+	if (wait_for_all())
+		return 1;
 
 	test_daemon();
 	test_waitsig();
 
-	/* The inodes are others now, but who had the same has it still */
-	for (i = 0; i < NR; i++)
-		for (j = 0; j < i; j++)
-			if ((inode_of(i) == inode_of(j)) != (shared->ns[i] == shared->ns[j])) {
-				fail("The namespaces of %d and %d", i, j);
-				ret = 1;
-			}
-	close(go[1]);
-	return ret || check(0);
-}
-
-static int live(int n)
-{
-	int i, status, ret;
-	char c;
-
-	if (make(&ones[n]) || check(n))
-		return 1;
-	shared->ns[n] = inode_of(n);
-	for (i = n + 1; i < NR; i++) {
-		if (ones[i].parent != n)
-			continue;
-		shared->pids[i] = test_fork();
-		if (shared->pids[i] < 0) {
-			pr_perror("Can't fork");
-			return 1;
-		}
-		if (!shared->pids[i]) {
-			shared->pids[i] = getpid();
-			close(go[1]);
-			_exit(live(i));
-		}
-	}
-	if (n) {
-		/* Until the root task has closed it */
-		if (write(ready[1], "", 1) != 1 || read(go[0], &c, 1) < 0)
-			return 1;
-		ret = check(n);
-	} else {
-		ret = root();
-	}
-	for (i = n + 1; i < NR; i++)
-		if (ones[i].parent == n && (waitpid(shared->pids[i], &status, 0) < 0 || status))
-			ret = 1;
+	ret = !same("cgroup", before) || check(0);
+	let_go();
 	return ret;
 }
 
@@ -168,11 +112,9 @@ int main(int argc, char **argv)
 	int i, ret = 1;
 
 	test_init(argc, argv);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || pipe(ready) || pipe(go)) {
-		pr_perror("Can't begin");
+	before = share(NR * sizeof(*before));
+	if (!before || prepare_tree())
 		return 1;
-	}
 	if (mkdir(dirname, 0700) || mount("cgroup2", dirname, "cgroup2", 0, NULL)) {
 		pr_perror("Can't mount cgroup2");
 		return 1;
@@ -184,7 +126,6 @@ int main(int argc, char **argv)
 			goto out;
 		}
 	}
-	shared->pids[0] = getpid();
 	if (!live(0)) {
 		pass();
 		ret = 0;

@@ -3,18 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ipc.h>
-#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "zdtmtst.h"
 
 const char *test_doc = "Uts and ipc namespaces below those of the root task";
-const char *test_author = "CABA";
+const char *test_author = "The CABA series";
 
 #define KEY 4242
 
@@ -35,16 +33,13 @@ struct one {
 	{ 3, CLONE_NEWIPC, "third", "four" },
 	{ 2, CLONE_NEWUTS, "fifth", "one" },
 };
-#define NR ((int)(sizeof(ones) / sizeof(*ones)))
+#define NR ((int)ARRAY_SIZE(ones))
 
-struct shared {
+#include "nested_tree.h"
+
+static struct shared {
 	ino_t uts[NR], ipc[NR];
-	pid_t pids[NR];
-};
-
-static struct shared *shared;
-
-static int ready[2], go[2];
+} *shared;
 static char root_name[65];
 
 struct message {
@@ -52,17 +47,9 @@ struct message {
 	char text[16];
 };
 
-static ino_t inode_of(int n, const char *ns)
+static int make(int n)
 {
-	struct stat st;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", shared->pids[n], ns);
-	return stat(path, &st) ? 0 : st.st_ino;
-}
-
-static int make(const struct one *o)
-{
+	const struct one *o = &ones[n];
 	struct message m = { .type = 1 };
 	int id;
 
@@ -74,6 +61,8 @@ static int make(const struct one *o)
 		pr_perror("Can't set the name %s", o->name);
 		return -1;
 	}
+	shared->uts[n] = inode_of(n, "uts");
+	shared->ipc[n] = inode_of(n, "ipc");
 	if (!(o->flags & CLONE_NEWIPC))
 		return 0;
 
@@ -124,30 +113,15 @@ static int check(int n)
 	return 0;
 }
 
-/* The inodes are others now, but who had the same has it still */
-static int same(const char *ns, const ino_t *before)
-{
-	int i, j;
-
-	for (i = 0; i < NR; i++)
-		for (j = 0; j < i; j++)
-			if ((inode_of(i, ns) == inode_of(j, ns)) != (before[i] == before[j])) {
-				fail("The %s namespaces of %d and %d", ns, i, j);
-				return 0;
-			}
-	return 1;
-}
-
 static int root(void)
 {
 	struct stat st;
-	char path[64], c;
+	char path[64];
 	int i, fd;
 
-	for (i = 1; i < NR; i++)
-		if (read(ready[0], &c, 1) != 1)
-			return 1;
-	snprintf(path, sizeof(path), "/proc/%d/ns/uts", shared->pids[1]);
+	if (wait_for_all())
+		return 1;
+	snprintf(path, sizeof(path), "/proc/%d/ns/uts", pids[1]);
 	fd = open(path, O_RDONLY);
 	if (fd < 0) {
 		pr_perror("Can't open %s", path);
@@ -162,45 +136,8 @@ static int root(void)
 		fail("The open namespace is another one");
 		i = 0;
 	}
-	close(go[1]);
+	let_go();
 	return !i;
-}
-
-static int live(int n)
-{
-	int i, status, ret;
-	char c;
-
-	if (make(&ones[n]))
-		return 1;
-	shared->uts[n] = inode_of(n, "uts");
-	shared->ipc[n] = inode_of(n, "ipc");
-	for (i = n + 1; i < NR; i++) {
-		if (ones[i].parent != n)
-			continue;
-		shared->pids[i] = test_fork();
-		if (shared->pids[i] < 0) {
-			pr_perror("Can't fork");
-			return 1;
-		}
-		if (!shared->pids[i]) {
-			shared->pids[i] = getpid();
-			close(go[1]);
-			_exit(live(i));
-		}
-	}
-	if (n) {
-		/* Until the root task has closed it */
-		if (write(ready[1], "", 1) != 1 || read(go[0], &c, 1) < 0)
-			return 1;
-		ret = check(n);
-	} else {
-		ret = root();
-	}
-	for (i = n + 1; i < NR; i++)
-		if (ones[i].parent == n && (waitpid(shared->pids[i], &status, 0) < 0 || status))
-			ret = 1;
-	return ret;
 }
 
 int main(int argc, char **argv)
@@ -208,14 +145,13 @@ int main(int argc, char **argv)
 	struct utsname u;
 
 	test_init(argc, argv);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || uname(&u) || pipe(ready) || pipe(go)) {
+	shared = share(sizeof(*shared));
+	if (!shared || uname(&u)) {
 		pr_perror("Can't begin");
 		return 1;
 	}
 	strcpy(root_name, u.nodename);
-	shared->pids[0] = getpid();
-	if (live(0))
+	if (prepare_tree() || live(0))
 		return 1;
 	pass();
 	return 0;
