@@ -914,19 +914,20 @@ static int children_into(pid_t pid)
 }
 
 /* Those are forked by somebody above, who has to be back afterwards: threads, and other inits */
-static bool put_in(const struct pstree_item *child)
+static bool put_in(struct pstree_item *child)
 {
-	return current && caba_pidns_of(child) != caba_pidns_of(current) && !caba_is_init(child);
+	return current && caba_pidns_of(child) != caba_pidns_of(current) && !caba_is_init(child) &&
+	       !rsti(child)->caba.outside;
 }
 
-int caba_enter_ns(const struct pstree_item *child)
+int caba_enter_ns(struct pstree_item *child)
 {
 	if (!put_in(child))
 		return 0;
 	return children_into(caba_nr_in(caba_pidns_of(child)->init, caba_pidns_of(current)));
 }
 
-int caba_leave_ns(const struct pstree_item *child)
+int caba_leave_ns(struct pstree_item *child)
 {
 	return put_in(child) ? children_into(getpid()) : 0;
 }

@@ -356,7 +356,7 @@ static int add_wait(struct caba_event *e, struct caba_node *node, unsigned int d
 	return -1;
 }
 
-/* Each process gets its own events, and what it has to wait for */
+/* Each process gets its own events, and what it has to wait for. The root has those of who is outside, too. */
 static int hand_out(struct order *o)
 {
 	struct caba_forest *f = o->f;
@@ -371,8 +371,11 @@ static int hand_out(struct order *o)
 	if (!all || !place)
 		goto out;
 
-	for (k = 0; k < o->nr_events; k++)
+	for (k = 0; k < o->nr_events; k++) {
+		if (o->events[k].actor->kind == CABA_OUTSIDE)
+			o->events[k].actor = f->nodes;
 		o->events[k].actor->nr_events++;
+	}
 	for (i = 0; i < f->nr; i++) {
 		n = &f->nodes[i];
 		n->events = &all[nr];

@@ -16,12 +16,13 @@
  *    CLONE_PARENT, so the root task is CRIU's child as ever; or both are its
  *    siblings). It gets a stack, but no thread-local storage of its own, so only
  *    one of the two may run.
- *  - The outsider sleeps until the root task is about to fork its own children,
- *    and sleeps itself. Then it enters the root task's namespaces (it is in its
- *    cgroups from the start: who makes memory pays for it), and forks those who
- *    come from outside. They are as if the root task had
- *    forked them but for their birth.
- *  - After that it does nothing but system calls: it waits for these children,
+ *  - The outsider sleeps until it is the turn of somebody who comes from outside
+ *    to be forked: before the root task forks its own children, or, with nested
+ *    pid namespaces, in between, as the plan says. The root task sleeps then, and
+ *    the outsider enters its namespaces (it is in its cgroups from the start: who
+ *    makes memory pays for it) and forks. Who is forked is as if the root task had
+ *    done it but for the birth.
+ *  - After the last one it does nothing but system calls: it waits for these children,
  *    which are helpers and leave on the root task's order as all helpers do, and
  *    exits. What the helpers have forked is a child of the root task then, as
  *    that is the init of their namespace. Before the root task replaces its
@@ -33,9 +34,7 @@
  *
  * A task can't enter a time namespace while it shares its memory, so the
  * outsider does that for both, before. This needs a root that is the init of a
- * pid namespace. With nested ones, where those who are born inside and outside
- * have to wait for each other, the dump is refused. With --join-ns births from
- * outside become births of the root.
+ * pid namespace. With --join-ns births from outside become births of the root.
  *
  * Several trees of one namespace, each with a parent outside, are not dumped:
  * see check_foreign().
@@ -52,6 +51,7 @@
 #include "types.h"
 #include "common/list.h"
 #include "caba.h"
+#include "caba-ns.h"
 #include "cgroup.h"
 #include "clone-noasan.h"
 #include "cr_options.h"
@@ -86,8 +86,12 @@ struct outside {
 
 static struct outside *outside;
 
-/* Shared with the root task, which sets it */
-static int (*fork_outsider)(struct pstree_item *);
+/* Shared with the root task, which sets it: who is to be forked, where, and how */
+static struct {
+	struct pstree_item *item;
+	int ns;
+	int (*fork_item)(struct pstree_item *);
+} order;
 
 bool caba_can_be_outside(void)
 {
@@ -210,16 +214,28 @@ static int enter_root(void)
 }
 
 /* @current is the root task: it sleeps */
-static int fork_outsiders(void)
+static int fork_outsider(void)
 {
-	struct pstree_item *item;
+	static int forked;
+	sigset_t chld;
+	int ret;
 
-	if (enter_root())
+	/* The handler is not to run beside the root task */
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	if (forked)
+		sigprocmask(SIG_UNBLOCK, &chld, NULL);
+	else if (enter_root())
 		return -1;
-	list_for_each_entry(item, &root_item->children, sibling)
-		if (rsti(item)->caba.outside && fork_outsider(item) < 0)
-			return -1;
-	return 0;
+
+	ret = setns(order.ns, CLONE_NEWPID);
+	if (ret)
+		pr_perror("Can't enter the pid namespace of %d", vpid(order.item));
+	close(order.ns);
+	if (!ret)
+		ret = order.fork_item(order.item) < 0 ? -1 : 0;
+	sigprocmask(SIG_BLOCK, &chld, NULL);
+	return ret ?: ++forked == outside->nr;
 }
 
 /* Always, and all of them: the root task, an init, can not end before they are released */
@@ -238,7 +254,7 @@ static void reap_outsiders(void)
 		list_for_each_entry(item, &root_item->children, sibling)
 			if (rsti(item)->caba.outside && item->pid->real == pid)
 				break;
-		futex_set_and_wake(&rsti(item)->caba.done, 1);
+		futex_set_and_wake(&rsti(item)->caba.ended, 1);
 	}
 	if (nr != outside->nr)
 		futex_abort_and_wake(&task_entries->nr_in_progress);
@@ -246,7 +262,6 @@ static void reap_outsiders(void)
 
 static int be_outside(void *arg)
 {
-	sigset_t chld;
 	pid_t pid;
 	int ret;
 
@@ -257,24 +272,22 @@ static int be_outside(void *arg)
 	if (pid < 0)
 		return 1;
 
-	/* Without a timeout: errno is the root task's, too */
-	while (futex_get(&outside->state) == OUTSIDE_SLEEPS)
-		syscall(SYS_futex, &outside->state.raw.counter, FUTEX_WAIT, OUTSIDE_SLEEPS, NULL, NULL, 0);
+	do {
+		/* Without a timeout: errno is the root task's, too */
+		while (futex_get(&outside->state) == OUTSIDE_SLEEPS)
+			syscall(SYS_futex, &outside->state.raw.counter, FUTEX_WAIT, OUTSIDE_SLEEPS, NULL, NULL, 0);
 
-	/* The root task is gone: there is nobody to fork for */
-	if (futex_get(&outside->state) == OUTSIDE_ALONE)
-		syscall(SYS_exit_group, 1);
+		/* The root task is gone: there is nobody to fork for */
+		if (futex_get(&outside->state) == OUTSIDE_ALONE)
+			syscall(SYS_exit_group, 1);
 
-	ret = fork_outsiders();
-	/* The handler would reap them */
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &chld, NULL);
-	futex_set_and_wake(&outside->state, ret ? OUTSIDE_HAS_FAILED : OUTSIDE_HAS_FORKED);
+		ret = fork_outsider();
+		futex_set_and_wake(&outside->state, ret < 0 ? OUTSIDE_HAS_FAILED : ret ? OUTSIDE_HAS_FORKED : OUTSIDE_SLEEPS);
+	} while (!ret);
 	reap_outsiders();
 
 	/* Nothing of what exit() does: that is the root task's */
-	syscall(SYS_exit_group, ret ? 1 : 0);
+	syscall(SYS_exit_group, ret < 0 ? 1 : 0);
 	return 1;
 }
 
@@ -306,18 +319,40 @@ void caba_outside_is_over(void)
 		waitpid(outside->pid, NULL, 0);
 }
 
-/* The same, before it forks */
-int caba_fork_outside(int (*fork_item)(struct pstree_item *))
+/* Called by the root task, when it is the turn of that helper */
+int caba_fork_outside(struct pstree_item *item, int (*fork_item)(struct pstree_item *))
 {
-	if (!outside)
-		return 0;
+	struct caba_pidns *ns = caba_pidns_of(item);
+	pid_t init = ns ? vpid(ns->init) : getpid();
 
-	fork_outsider = fork_item;
+	order.item = item;
+	order.fork_item = fork_item;
+	order.ns = syscall(SYS_pidfd_open, init, 0);
+	if (order.ns < 0) {
+		pr_perror("Can't open a pidfd of %d", init);
+		return -1;
+	}
 	if (atomic_cmpxchg(&outside->state.raw, OUTSIDE_SLEEPS, OUTSIDE_FORKS) != OUTSIDE_SLEEPS) {
 		pr_err("Who forks from outside has gone\n");
 		return -1;
 	}
 	futex_wake(&outside->state);
 	futex_wait_while_eq(&outside->state, OUTSIDE_FORKS);
-	return futex_get(&outside->state) == OUTSIDE_HAS_FORKED ? 0 : -1;
+	switch (futex_get(&outside->state)) {
+	case OUTSIDE_SLEEPS:
+	case OUTSIDE_HAS_FORKED:
+		return 0;
+	}
+	return -1;
+}
+
+/* In flat trees: all, before the root task forks its own children */
+int caba_fork_all_outside(int (*fork_item)(struct pstree_item *))
+{
+	struct pstree_item *item;
+
+	list_for_each_entry(item, &root_item->children, sibling)
+		if (rsti(item)->caba.outside && caba_fork_outside(item, fork_item))
+			return -1;
+	return 0;
 }

@@ -170,9 +170,9 @@ static struct caba_node *alloc_nodes(unsigned int nr)
 }
 
 /* Whose CABA is not in the tree: has it been put in, or is it as good as born by the root? */
-static bool comes_from_outside(struct caba_forest *f, struct caba_node *root)
+static bool comes_from_outside(struct caba_node *root)
 {
-	return !f->ns && root->pid == INIT_PID;
+	return root->pid == INIT_PID;
 }
 
 /*
@@ -298,7 +298,7 @@ int caba_collect(void)
 	caba_fill_nodes(nodes, nr);
 	if (caba_collect_exit_signals(nodes, nr))
 		goto out;
-	f.from_outside = comes_from_outside(&f, nodes);
+	f.from_outside = comes_from_outside(nodes);
 
 	qsort(by_real, nr, sizeof(*by_real), cmp_real);
 
@@ -344,9 +344,9 @@ int caba_collect(void)
 		goto out;
 	if (collect_outside_pids(&f))
 		goto out;
-	for (i = 1; i < nr && f.ns; i++)
+	for (i = 1; i < nr && f.ns && !f.from_outside; i++)
 		if (!item_of(&nodes[i])->caba) {
-			pr_err("%d was born outside of the tree, which has nested pid namespaces, and would come back as born by %d\n",
+			pr_err("%d was born outside of the tree, which has nested pid namespaces but no init, and would come back as born by %d\n",
 			       nodes[i].pid, nodes->pid);
 			goto out;
 		}
@@ -543,7 +543,7 @@ static int read_births(struct caba_forest *f)
 				return -1;
 			}
 			item->caba = pid->item;
-		} else if (comes_from_outside(f, f->nodes)) {
+		} else if (comes_from_outside(f->nodes)) {
 			f->from_outside = caba_can_be_outside();
 			if (!f->from_outside)
 				pr_warn("%d was born outside, and gets born by the root\n", vpid(item));
@@ -821,7 +821,7 @@ int caba_act(int (*fork_item)(struct pstree_item *), void (*restore_sid)(void))
 
 		switch (e->act) {
 		case CABA_FORK:
-			if (fork_item(item) < 0)
+			if (rsti(item)->caba.outside ? caba_fork_outside(item, fork_item) : fork_item(item) < 0)
 				return -1;
 			break;
 		case CABA_SETSID:
@@ -1143,7 +1143,7 @@ int caba_reparent(void)
 		pr_debug("%d leaves\n", vpid(l->helper));
 		if (rsti(l->helper)->caba.outside) {
 			futex_set_and_wake(&rsti(l->helper)->caba.order, ORDER_LEAVE);
-			futex_wait_while_eq(&rsti(l->helper)->caba.done, 0);
+			futex_wait_while_eq(&rsti(l->helper)->caba.ended, 0);
 			continue;
 		}
 		if (give_order(l->parent, ORDER_REAP, l->helper))

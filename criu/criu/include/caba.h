@@ -27,7 +27,8 @@ struct rst_caba {
 	struct pstree_item *keeper; /* stays in the group of this one, which leaves it */
 	bool keeps_group;
 	struct caba_node *node;	    /* of the plan */
-	futex_t done;		    /* how many of its events; 1 for who was outside, and has ended */
+	futex_t done;		    /* how many of its events */
+	futex_t ended;		    /* who was forked outside */
 	struct pstree_item *deputy; /* forks for this one, which has to stay */
 	struct pstree_item *acts_for;
 
@@ -93,7 +94,8 @@ extern int caba_prepare_outside(void);
 extern bool caba_outside(void);
 extern bool caba_is_outsider(pid_t pid);
 extern pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags);
-extern int caba_fork_outside(int (*fork_item)(struct pstree_item *));
+extern int caba_fork_outside(struct pstree_item *item, int (*fork_item)(struct pstree_item *));
+extern int caba_fork_all_outside(int (*fork_item)(struct pstree_item *));
 extern void caba_part_from_outside(void);
 extern void caba_outside_is_over(void);
 

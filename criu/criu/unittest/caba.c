@@ -542,7 +542,7 @@ static int do_event(struct restore *r, struct caba_event *e)
 
 	switch (e->act) {
 	case CABA_FORK:
-		return do_fork(r, actor, e->node);
+		return do_fork(r, proc_of(r, e->node->creator), e->node);
 	case CABA_SETSID:
 		if (actor == 1) /* as it boots */
 			return 0;

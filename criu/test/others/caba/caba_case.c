@@ -173,10 +173,21 @@ static int member_outside(void)
 	return root;
 }
 
-static int init_to_enter(void)
+static void enter(int init)
 {
 	char path[64];
-	int root, fd;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", init);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWPID))
+		die(path);
+	close(fd);
+}
+
+static int init_to_enter(void)
+{
+	int root;
 
 	root = clone_with(CLONE_NEWPID | SIGCHLD);
 	if (!root) {
@@ -185,11 +196,7 @@ static int init_to_enter(void)
 			rest();
 		rest();
 	}
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", root);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWPID))
-		die(path);
-	close(fd);
+	enter(root);
 	return root;
 }
 
@@ -253,6 +260,59 @@ static int put_in_orphans(void)
 				rest();
 			here();
 			_exit(7);
+		}
+		_exit(0);
+	}
+	wait_for(mid);
+	return root;
+}
+
+/*
+ * One that was put in has made a nested pid namespace, and another one was put
+ * into that, from outside, too. Both are over.
+ */
+static int put_in_nested(void)
+{
+	int root = init_to_enter(), told[2], mid, init;
+	char self[16] = "";
+
+	if (pipe(told))
+		die("pipe");
+	mid = child();
+	if (!mid) {
+		lead();
+		if (!clone_with(CLONE_NEWPID | SIGCHLD)) {
+			/* As the starter knows it */
+			if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || write(told[1], self, sizeof(self)) < 0)
+				die("/proc/self");
+			close(told[0]);
+			close(told[1]);
+			rest();
+		}
+		_exit(0);
+	}
+	if (read(told[0], self, sizeof(self)) != sizeof(self))
+		die("init");
+	close(told[0]);
+	close(told[1]);
+	wait_for(mid);
+
+	init = atoi(self);
+	enter(init);
+	mid = child();
+	if (!mid) {
+		lead();
+		mid = getpid();
+		if (!child()) {
+			adopted(mid);
+			rest();
+		}
+		if (!child()) {
+			lead();
+			if (!child())
+				rest();
+			adopted(mid);
+			rest();
 		}
 		_exit(0);
 	}
@@ -908,6 +968,7 @@ static const struct {
 	{ "member-outside", 2, member_outside },
 	{ "put-in", 3, put_in },
 	{ "put-in-orphans", 7, put_in_orphans },
+	{ "put-in-nested", 6, put_in_nested },
 	{ "put-in-open", 3, put_in_open },
 	{ "exit-signals", 6, .inside = exit_signals },
 	{ "exit-signal-sibling", 4, .inside = exit_signal_sibling },

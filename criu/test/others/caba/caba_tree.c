@@ -981,8 +981,6 @@ static int die(int root, struct tree *t, int pid, bool leave)
 static int nested_tree(int root, struct tree *t, unsigned int seed, int level, int min, int max)
 {
 	int depth = (level < 7 ? level : 7) - 2, nr, steps, pid, other, ret;
-	/* So that there are others, too, while such trees are refused */
-	bool outside = seed % 2 == 0;
 
 	rnd_state = seed * 2654435761ULL + level;
 	nr = min + rnd(max - min + 1);
@@ -1026,7 +1024,7 @@ static int nested_tree(int root, struct tree *t, unsigned int seed, int level, i
 		} else if (level < 6) {
 			continue;
 		} else if (op < 89) {
-			if (have < nr && outside)
+			if (have < nr)
 				ret = put_in(t, o->ns);
 		} else if (op < 93) {
 			command(pid, CMD_SETNS, rnd(3) ? o->real : p->real);
