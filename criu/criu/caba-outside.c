@@ -51,7 +51,6 @@
 #include "types.h"
 #include "common/list.h"
 #include "caba.h"
-#include "caba-ns.h"
 #include "cgroup.h"
 #include "clone-noasan.h"
 #include "cr_options.h"
@@ -213,7 +212,7 @@ static int enter_root(void)
 	return ret;
 }
 
-/* @current is the root task: it sleeps */
+/* @current is the root task: it sleeps. Returns the next state. */
 static int fork_outsider(void)
 {
 	static int forked;
@@ -226,16 +225,18 @@ static int fork_outsider(void)
 	if (forked)
 		sigprocmask(SIG_UNBLOCK, &chld, NULL);
 	else if (enter_root())
-		return -1;
+		return OUTSIDE_HAS_FAILED;
 
 	ret = setns(order.ns, CLONE_NEWPID);
 	if (ret)
 		pr_perror("Can't enter the pid namespace of %d", vpid(order.item));
 	close(order.ns);
 	if (!ret)
-		ret = order.fork_item(order.item) < 0 ? -1 : 0;
+		ret = order.fork_item(order.item) < 0;
 	sigprocmask(SIG_BLOCK, &chld, NULL);
-	return ret ?: ++forked == outside->nr;
+	if (ret)
+		return OUTSIDE_HAS_FAILED;
+	return ++forked < outside->nr ? OUTSIDE_SLEEPS : OUTSIDE_HAS_FORKED;
 }
 
 /* Always, and all of them: the root task, an init, can not end before they are released */
@@ -263,7 +264,7 @@ static void reap_outsiders(void)
 static int be_outside(void *arg)
 {
 	pid_t pid;
-	int ret;
+	int state;
 
 	outside->pid = getpid();
 	syscall(SYS_set_tid_address, &outside->state.raw.counter);
@@ -281,13 +282,13 @@ static int be_outside(void *arg)
 		if (futex_get(&outside->state) == OUTSIDE_ALONE)
 			syscall(SYS_exit_group, 1);
 
-		ret = fork_outsider();
-		futex_set_and_wake(&outside->state, ret < 0 ? OUTSIDE_HAS_FAILED : ret ? OUTSIDE_HAS_FORKED : OUTSIDE_SLEEPS);
-	} while (!ret);
+		state = fork_outsider();
+		futex_set_and_wake(&outside->state, state);
+	} while (state == OUTSIDE_SLEEPS);
 	reap_outsiders();
 
 	/* Nothing of what exit() does: that is the root task's */
-	syscall(SYS_exit_group, ret < 0 ? 1 : 0);
+	syscall(SYS_exit_group, state == OUTSIDE_HAS_FORKED ? 0 : 1);
 	return 1;
 }
 
@@ -319,12 +320,9 @@ void caba_outside_is_over(void)
 		waitpid(outside->pid, NULL, 0);
 }
 
-/* Called by the root task, when it is the turn of that helper */
-int caba_fork_outside(struct pstree_item *item, int (*fork_item)(struct pstree_item *))
+/* Called by the root task, when it is the turn of that helper, to be in the pid namespace of @init */
+int caba_fork_outside(struct pstree_item *item, pid_t init, int (*fork_item)(struct pstree_item *))
 {
-	struct caba_pidns *ns = caba_pidns_of(item);
-	pid_t init = ns ? vpid(ns->init) : getpid();
-
 	order.item = item;
 	order.fork_item = fork_item;
 	order.ns = syscall(SYS_pidfd_open, init, 0);
@@ -352,7 +350,7 @@ int caba_fork_all_outside(int (*fork_item)(struct pstree_item *))
 	struct pstree_item *item;
 
 	list_for_each_entry(item, &root_item->children, sibling)
-		if (rsti(item)->caba.outside && caba_fork_outside(item, fork_item))
+		if (rsti(item)->caba.outside && caba_fork_outside(item, getpid(), fork_item))
 			return -1;
 	return 0;
 }

@@ -790,6 +790,15 @@ static int fork_unplanned(int (*fork_item)(struct pstree_item *))
 	return 0;
 }
 
+static int fork_node(struct pstree_item *item, int (*fork_item)(struct pstree_item *))
+{
+	struct caba_pidns *ns = caba_pidns_of(item);
+
+	if (!rsti(item)->caba.outside)
+		return fork_item(item);
+	return caba_fork_outside(item, ns ? vpid(ns->init) : getpid(), fork_item);
+}
+
 static bool by_deputy(const struct caba_event *e)
 {
 	return e->act == CABA_FORK || e->act == CABA_MOVE;
@@ -821,7 +830,7 @@ int caba_act(int (*fork_item)(struct pstree_item *), void (*restore_sid)(void))
 
 		switch (e->act) {
 		case CABA_FORK:
-			if (rsti(item)->caba.outside ? caba_fork_outside(item, fork_item) : fork_item(item) < 0)
+			if (fork_node(item, fork_item) < 0)
 				return -1;
 			break;
 		case CABA_SETSID:

@@ -94,7 +94,7 @@ extern int caba_prepare_outside(void);
 extern bool caba_outside(void);
 extern bool caba_is_outsider(pid_t pid);
 extern pid_t caba_clone_root(int (*fn)(void *), void *arg, unsigned long flags);
-extern int caba_fork_outside(struct pstree_item *item, int (*fork_item)(struct pstree_item *));
+extern int caba_fork_outside(struct pstree_item *item, pid_t init, int (*fork_item)(struct pstree_item *));
 extern int caba_fork_all_outside(int (*fork_item)(struct pstree_item *));
 extern void caba_part_from_outside(void);
 extern void caba_outside_is_over(void);

@@ -37,9 +37,11 @@ struct one {
 
 #include "nested_tree.h"
 
-static struct shared {
+struct shared {
 	ino_t uts[NR], ipc[NR];
-} *shared;
+};
+
+static struct shared *shared;
 static char root_name[65];
 
 struct message {
