@@ -6,6 +6,7 @@
  * numbers of a process are given to clone3() at once; who is put into a
  * namespace from above is forked by somebody who does setns() for that.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <linux/nsfs.h>
 
@@ -89,6 +91,9 @@ struct children_ns {
 	uint32_t *ids; /* of each thread, 0 when it is empty yet; inodes before they are known */
 	struct children_ns *next;
 };
+
+/* Its init is dead, and has been waited for */
+#define CHILDREN_NS_GONE ((uint32_t)-1)
 
 static struct children_ns *children_nses;
 
@@ -347,7 +352,68 @@ static int collect_children_ns(const struct pstree_item *item, unsigned int own)
 	return 0;
 }
 
-/* Only namespaces whose init lives can be entered, and only a lonely thread can make an empty one */
+/* Does a kernel show a namespace that had no init yet? Such a one looks like one whose init is gone. */
+static bool shows_empty_ns(void)
+{
+	struct stat st;
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid)
+		_exit(unshare(CLONE_NEWPID) || !stat("/proc/self/ns/pid_for_children", &st));
+	return pid < 0 || waitpid(pid, &status, 0) != pid || status;
+}
+
+static bool is_populated(unsigned int kid)
+{
+	struct dirent *de;
+	struct stat st;
+	char path[64];
+	bool ret = true;
+	DIR *dir;
+
+	dir = opendir("/proc");
+	if (!dir)
+		return true;
+	while ((de = readdir(dir))) {
+		if (atoi(de->d_name) <= 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/ns/pid", atoi(de->d_name));
+		if (!stat(path, &st) && st.st_ino == kid)
+			break;
+	}
+	ret = de;
+	closedir(dir);
+	return ret;
+}
+
+/* Can @item make it anew, and let the init die? */
+static bool is_gone(const struct pstree_item *item, unsigned int kid, unsigned int top)
+{
+	unsigned int above;
+	struct children_ns *c;
+	int fd, parent;
+
+	for (c = children_nses; c; c = c->next)
+		if (c->item != item && c->ids[0] == kid)
+			return false;
+
+	fd = open_proc(item->pid->real, "ns/pid_for_children");
+	if (fd < 0)
+		return false;
+	parent = ioctl(fd, NS_GET_PARENT);
+	close(fd);
+	if (parent < 0 || ns_file_kid(parent, &above))
+		above = 0;
+	close_safe(&parent);
+	return above == (item->inner ? item->inner->ns->kid : top) && !is_populated(kid) && !shows_empty_ns();
+}
+
+/*
+ * Only namespaces whose init lives can be entered. A lonely thread can make an
+ * empty one, or one that is dead, or enter one that is going to be.
+ */
 static int check_children_ns(void)
 {
 	struct children_ns *c;
@@ -360,6 +426,7 @@ static int check_children_ns(void)
 
 	for (c = children_nses; c; c = c->next)
 		for (i = 0; i < c->item->nr_threads; i++) {
+			bool lonely = c->item->nr_threads == 1 && c->item != root_item;
 			pid_t tid = c->item->threads[i].real;
 			unsigned int kid = c->ids[i];
 
@@ -375,7 +442,11 @@ static int check_children_ns(void)
 				continue;
 			}
 			ns = caba_pidns_by_kid(kid);
-			if (!ns || ns->init->pid->state == TASK_DEAD) {
+			if (lonely && !ns && is_gone(c->item, kid, top)) {
+				c->ids[i] = CHILDREN_NS_GONE;
+				continue;
+			}
+			if (!ns || (ns->init->pid->state == TASK_DEAD && !lonely)) {
 				pr_err("The children of %d get the pid namespace %u, which %s\n", tid, kid,
 				       ns ? "is dead" : "nobody in this tree is in");
 				return -1;
@@ -724,13 +795,65 @@ int caba_get_children_ns(struct pstree_item *item, const PstreeEntry *e)
 	return 0;
 }
 
+static int children_into(pid_t pid)
+{
+	int fd, ret;
+
+	fd = syscall(__NR_pidfd_open, pid, 0);
+	if (fd < 0) {
+		pr_perror("Can't open a pidfd of %d (number for %d)", pid, vpid(current));
+		return -1;
+	}
+	ret = setns(fd, CLONE_NEWPID);
+	if (ret)
+		pr_perror("%d can't enter the pid namespace of %d (its number)", vpid(current), pid);
+	close(fd);
+	return ret;
+}
+
+/* Who gets a dead one, or one that will be dead, has to enter it before, when all have been forked */
+bool caba_children_die(const struct pstree_item *item)
+{
+	struct children_ns *c = children_ns_of(item);
+	struct caba_pidns *ns;
+
+	if (!c || item->nr_threads != 1 || item == root_item)
+		return false;
+	ns = caba_pidns_by_id(c->ids[0]);
+	return ns ? rsti(ns->init)->caba.zombie : c->ids[0] == CHILDREN_NS_GONE;
+}
+
+/* By such a one: nobody but it does anything. What is forked after that fails. */
+int caba_enter_dying_ns(void)
+{
+	struct caba_pidns *ns = caba_pidns_by_id(children_ns_of(current)->ids[0]);
+	sigset_t old;
+	int status;
+	pid_t pid;
+
+	if (ns)
+		return children_into(caba_nr_in(ns->init, caba_pidns_of(current)));
+
+	/* The handler takes no child that it does not know */
+	if (block_sigmask(&old, SIGCHLD))
+		return -1;
+	pid = unshare(CLONE_NEWPID) ? -1 : fork();
+	if (!pid)
+		_exit(0);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
+		pr_perror("Can't make a dead pid namespace for the children of %d", vpid(current));
+		return -1;
+	}
+	return restore_sigmask(&old);
+}
+
 /* The init, in the numbers of @item, of the namespace that the children of a thread get */
 pid_t caba_children_init(const struct pstree_item *item, int thread)
 {
 	struct children_ns *c = children_ns_of(item);
 	struct caba_pidns *ns;
 
-	if (!c || !c->ids[thread] || c->ids[thread] == caba_pid_ns_id(item))
+	if (!c || !c->ids[thread] || c->ids[thread] == caba_pid_ns_id(item) || caba_children_die(item))
 		return 0;
 	ns = caba_pidns_by_id(c->ids[thread]);
 	return ns ? caba_nr_in(ns->init, caba_pidns_of(item)) : -1;
@@ -895,22 +1018,6 @@ pid_t caba_own_tid(const struct pstree_item *item, pid_t top)
 		if (item->threads[i].ns[0].virt == top)
 			return item->inner->tids[i][item->inner->ns->level];
 	return 0;
-}
-
-static int children_into(pid_t pid)
-{
-	int fd, ret;
-
-	fd = syscall(__NR_pidfd_open, pid, 0);
-	if (fd < 0) {
-		pr_perror("Can't open a pidfd of %d (number for %d)", pid, vpid(current));
-		return -1;
-	}
-	ret = setns(fd, CLONE_NEWPID);
-	if (ret)
-		pr_perror("%d can't enter the pid namespace of %d (its number)", vpid(current), pid);
-	close(fd);
-	return ret;
 }
 
 /* Those are forked by somebody above, who has to be back afterwards: threads, and other inits */

@@ -897,6 +897,7 @@ enum {
 	ORDER_REAP,
 	ORDER_LEAVE,
 	ORDER_PROC,
+	ORDER_DYING_NS,
 	ORDER_DISMISS,
 };
 
@@ -943,6 +944,8 @@ int caba_prepare_leaving(void)
 		struct leaving *l;
 
 		if (caba_makes_proc(item))
+			rsti(item)->caba.on_call = true;
+		if (caba_children_die(item))
 			rsti(item)->caba.on_call = true;
 		if (!rsti(item)->caba.leaves)
 			continue;
@@ -1044,6 +1047,8 @@ static int obey(int order, struct pstree_item *subject)
 		return reap(subject);
 	case ORDER_PROC:
 		return caba_new_proc(rsti(current)->caba.proc, &rsti(current)->caba.proc_fd);
+	case ORDER_DYING_NS:
+		return caba_enter_dying_ns();
 	}
 
 	pr_err("%d has got an unknown order %d\n", vpid(current), order);
@@ -1164,6 +1169,11 @@ int caba_reparent(void)
 	caba_part_from_outside();
 	if (caba_place_procs(order_proc))
 		return -1;
+	for_each_pstree_item(item)
+		if (caba_children_die(item) && give_order(item, ORDER_DYING_NS, NULL)) {
+			pr_err("%d could not enter the dead pid namespace of its children\n", vpid(item));
+			return -1;
+		}
 	if (turn_back_tree())
 		return -1;
 	if (caba_make_pidfds())

@@ -87,6 +87,8 @@ extern int caba_get_inner(struct pstree_item *item, const struct PstreeEntry *e)
 extern int caba_get_children_ns(struct pstree_item *item, const struct PstreeEntry *e);
 extern pid_t caba_children_init(const struct pstree_item *item, int thread);
 extern int caba_new_children_ns(const struct pstree_item *item);
+extern bool caba_children_die(const struct pstree_item *item);
+extern int caba_enter_dying_ns(void);
 extern int caba_check_inner(void);
 extern unsigned int caba_pid_ns_id(const struct pstree_item *item);
 extern unsigned long caba_ns_mask(const struct pstree_item *item);

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
 	char path[PATH_MAX], pid[32];
 	int fd, i, wd[ARRAY_SIZE(watched)], ret = 1;
 	struct inotify_event event = {};
+	struct pollfd pfd = { .events = POLLIN };
 
 	test_init(argc, argv);
 
@@ -97,7 +99,9 @@ int main(int argc, char **argv)
 	}
 	if (set("zdtm_watched/slice/empty", "cgroup.procs", pid))
 		goto out;
-	if (read(fd, &event, sizeof(event)) != sizeof(event) || event.wd != wd[0]) {
+	/* The kernel tells it by a work item */
+	pfd.fd = fd;
+	if (poll(&pfd, 1, 20000) != 1 || read(fd, &event, sizeof(event)) != sizeof(event) || event.wd != wd[0]) {
 		fail("Nothing was told of the cgroup");
 		goto out;
 	}
