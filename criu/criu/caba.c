@@ -1109,6 +1109,18 @@ static int order_proc(struct pstree_item *init, struct mount_info *mi)
 	return give_order(init, ORDER_PROC, NULL) ? -1 : rsti(init)->caba.proc_fd;
 }
 
+static int order_dying_ns(void)
+{
+	struct pstree_item *item;
+
+	for_each_pstree_item(item)
+		if (caba_children_die(item) && give_order(item, ORDER_DYING_NS, NULL)) {
+			pr_err("%d could not enter the dead pid namespace of its children\n", vpid(item));
+			return -1;
+		}
+	return 0;
+}
+
 static int turn_back_tree(void)
 {
 	unsigned int nr = nr_items(), i = 0;
@@ -1169,11 +1181,8 @@ int caba_reparent(void)
 	caba_part_from_outside();
 	if (caba_place_procs(order_proc))
 		return -1;
-	for_each_pstree_item(item)
-		if (caba_children_die(item) && give_order(item, ORDER_DYING_NS, NULL)) {
-			pr_err("%d could not enter the dead pid namespace of its children\n", vpid(item));
-			return -1;
-		}
+	if (order_dying_ns())
+		return -1;
 	if (turn_back_tree())
 		return -1;
 	if (caba_make_pidfds())
