@@ -23,6 +23,7 @@
 #include "caba.h"
 #include "caba-ns.h"
 #include "caba-plan.h"
+#include "files.h"
 #include "image.h"
 #include "kerndat.h"
 #include "namespaces.h"
@@ -361,7 +362,7 @@ static bool shows_empty_ns(void)
 
 	pid = fork();
 	if (!pid)
-		_exit(unshare(CLONE_NEWPID) || !stat("/proc/self/ns/pid_for_children", &st));
+		_exit(unshare(CLONE_NEWPID) || !stat("/proc/self/ns/pid_for_children", &st) || errno != ENOENT);
 	return pid < 0 || waitpid(pid, &status, 0) != pid || status;
 }
 
@@ -370,7 +371,6 @@ static bool is_populated(unsigned int kid)
 	struct dirent *de;
 	struct stat st;
 	char path[64];
-	bool ret = true;
 	DIR *dir;
 
 	dir = opendir("/proc");
@@ -380,34 +380,39 @@ static bool is_populated(unsigned int kid)
 		if (atoi(de->d_name) <= 0)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/ns/pid", atoi(de->d_name));
-		if (!stat(path, &st) && st.st_ino == kid)
+		/* Some end meanwhile */
+		if (stat(path, &st) ? errno != ENOENT && errno != ESRCH : st.st_ino == kid)
 			break;
 	}
-	ret = de;
 	closedir(dir);
-	return ret;
+	return de;
 }
 
 /* Can @item make it anew, and let the init die? */
 static bool is_gone(const struct pstree_item *item, unsigned int kid, unsigned int top)
 {
-	unsigned int above;
+	unsigned int above = 0, user = 0, owner;
 	struct children_ns *c;
-	int fd, parent;
+	int fd, parent, userns;
 
 	for (c = children_nses; c; c = c->next)
 		if (c->item != item && c->ids[0] == kid)
 			return false;
 
+	if (caba_ns_kid(root_item->pid->real, &user_ns_desc, &owner))
+		return false;
 	fd = open_proc(item->pid->real, "ns/pid_for_children");
 	if (fd < 0)
 		return false;
 	parent = ioctl(fd, NS_GET_PARENT);
+	userns = ioctl(fd, NS_GET_USERNS);
 	close(fd);
-	if (parent < 0 || ns_file_kid(parent, &above))
-		above = 0;
+	if (parent >= 0 && userns >= 0 && !ns_file_kid(parent, &above))
+		ns_file_kid(userns, &user);
 	close_safe(&parent);
-	return above == (item->inner ? item->inner->ns->kid : top) && !is_populated(kid) && !shows_empty_ns();
+	close_safe(&userns);
+	return user == owner && above == (item->inner ? item->inner->ns->kid : top) && !is_populated(kid) &&
+	       !shows_empty_ns();
 }
 
 /*
@@ -446,13 +451,30 @@ static int check_children_ns(void)
 				c->ids[i] = CHILDREN_NS_GONE;
 				continue;
 			}
-			if (!ns || (ns->init->pid->state == TASK_DEAD && !lonely)) {
+			if (!ns || !ns->init || (ns->init->pid->state == TASK_DEAD && !lonely)) {
 				pr_err("The children of %d get the pid namespace %u, which %s\n", tid, kid,
-				       ns ? "is dead" : "nobody in this tree is in");
+				       ns && ns->init ? "is dead" : "nobody in this tree is in");
 				return -1;
 			}
 			c->ids[i] = ns->id;
 		}
+	return 0;
+}
+
+/* Such a pidfd is made by a fork, by anybody who has it open: nobody can do that who gets a dead namespace */
+int caba_check_dead_pidfd(const struct fd_parms *p)
+{
+	struct caba_pidns *ns;
+	struct children_ns *c;
+
+	for (c = children_nses; c; c = c->next) {
+		ns = caba_pidns_by_id(c->ids[0]);
+		if (ns ? ns->init->pid->state != TASK_DEAD : c->ids[0] != CHILDREN_NS_GONE)
+			continue;
+		pr_err("Fd %d of %d is of a dead process, and the pid namespace of the children of %d is dead: not both can come back\n",
+		       p->fd, p->pid, c->item->pid->real);
+		return -1;
+	}
 	return 0;
 }
 
@@ -785,6 +807,11 @@ int caba_get_children_ns(struct pstree_item *item, const PstreeEntry *e)
 	if (e->n_children_ns != item->nr_threads) {
 		pr_err("%d has %d threads, but %zu pid namespaces for their children\n", vpid(item), item->nr_threads,
 		       e->n_children_ns);
+		return -1;
+	}
+	if (e->children_ns[0] == CHILDREN_NS_GONE && (item->nr_threads > 1 || !kdat.has_caba)) {
+		pr_err("The dead pid namespace of the children of %d needs a kernel with NScaba, and no other threads\n",
+		       vpid(item));
 		return -1;
 	}
 	c = add_children_ns(item);

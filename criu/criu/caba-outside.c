@@ -283,7 +283,10 @@ static int be_outside(void *arg)
 			syscall(SYS_exit_group, 1);
 
 		state = fork_outsider();
-		futex_set_and_wake(&outside->state, state);
+		/* It may be gone by now, and that word says so */
+		if (atomic_cmpxchg(&outside->state.raw, OUTSIDE_FORKS, state) != OUTSIDE_FORKS)
+			state = OUTSIDE_HAS_FAILED;
+		futex_wake(&outside->state);
 	} while (state == OUTSIDE_SLEEPS);
 	reap_outsiders();
 

@@ -81,6 +81,7 @@ extern int caba_dump_owner(int lfd, struct fd_parms *p);
 extern pid_t caba_top_pid(pid_t real, pid_t last);
 extern int caba_dump_tty(int lfd, const struct fd_parms *p, bool master, bool ctty, pid_t *sid, pid_t *pgrp);
 extern int caba_check_autofs(pid_t real);
+extern int caba_check_dead_pidfd(const struct fd_parms *p);
 
 /* Restore */
 extern int caba_get_inner(struct pstree_item *item, const struct PstreeEntry *e);

@@ -931,6 +931,26 @@ static int nested_owner_outside(void)
 	return root;
 }
 
+/* A dead process that one has a pidfd of is forked anew by who has it, which can't fork */
+static void nested_pidfd(void)
+{
+	int init;
+
+	if (child())
+		return;
+	if (unshare(CLONE_NEWPID))
+		die("unshare");
+	init = child();
+	if (!init)
+		while (1)
+			pause();
+	if (syscall(SYS_pidfd_open, init, 0) < 0)
+		die("pidfd_open");
+	kill(init, SIGKILL);
+	wait_for(init);
+	rest();
+}
+
 static void nested_foreground_gone(void)
 {
 	if (clone_with(CLONE_NEWPID | SIGCHLD))
@@ -994,6 +1014,7 @@ static const struct {
 	{ "uts-userns", 1, .inside = uts_userns },
 	{ "uts-of-criu", 1, .inside = uts_of_criu },
 	{ "nested-owner-outside", 2, nested_owner_outside },
+	{ "nested-pidfd", 1, .inside = nested_pidfd },
 	{ "nested-foreground-gone", 1, .inside = nested_foreground_gone },
 	{ "nested-autofs", 1, .inside = nested_autofs },
 	{ "window-manager", 25, .inside = window_manager },
