@@ -90,7 +90,7 @@ tree_row() {	# WHAT [refusals]
 	[[ " $WHICH " == *' caba '* ]] || return 0
 	total=$(sum_of total "$1" caba)
 	[ -z "${2:-}" ] || refused=$(sum_of refused "$1" caba)
-	if [ $refused -le $(((total + 49) / 50)) ] && [ "$total" != 0 ] && [ $(($(sum_of same "$1" caba) + refused)) = "$total" ]; then
+	if [ "$refused" -le $(((total + 49) / 50)) ] && [ "$total" != 0 ] && [ $(($(sum_of same "$1" caba) + refused)) = "$total" ]; then
 		pass
 		while IFS=: read -r seed _ reason; do
 			skip "$1, ${seed#note "$1" caba }" "refused:$reason"
