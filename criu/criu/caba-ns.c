@@ -187,6 +187,19 @@ static int ns_file_kid(int fd, unsigned int *kid)
 	return 0;
 }
 
+/* Of its parent, or of the user namespace that it belongs to */
+static int related_ns_kid(int fd, unsigned long request, unsigned int *kid)
+{
+	int other, ret;
+
+	other = ioctl(fd, request);
+	if (other < 0)
+		return -1;
+	ret = ns_file_kid(other, kid);
+	close(other);
+	return ret;
+}
+
 int caba_ns_kid(pid_t pid, struct ns_desc *nd, unsigned int *kid)
 {
 	int fd, ret;
@@ -225,15 +238,10 @@ static int find_ns(int fd, pid_t pid, unsigned int top, unsigned int owner, stru
 	if (*res)
 		return 0;
 
-	other = ioctl(fd, NS_GET_USERNS);
-	if (other < 0) {
+	if (related_ns_kid(fd, NS_GET_USERNS, &user)) {
 		pr_perror("Can't get the user namespace of the pid namespace %u of %d", kid, pid);
 		return -1;
 	}
-	ret = ns_file_kid(other, &user);
-	close(other);
-	if (ret)
-		return -1;
 	if (user != owner) {
 		pr_err("The pid namespace %u of %d belongs to a nested user namespace\n", kid, pid);
 		return -1;
@@ -391,9 +399,9 @@ static bool is_populated(unsigned int kid)
 /* Can @item make it anew, and let the init die? */
 static bool is_gone(const struct pstree_item *item, unsigned int kid, unsigned int top)
 {
-	unsigned int above = 0, user = 0, owner;
+	unsigned int above, user, owner;
 	struct children_ns *c;
-	int fd, parent, userns;
+	int fd, ret;
 
 	for (c = children_nses; c; c = c->next)
 		if (c->item != item && c->ids[0] == kid)
@@ -404,14 +412,9 @@ static bool is_gone(const struct pstree_item *item, unsigned int kid, unsigned i
 	fd = open_proc(item->pid->real, "ns/pid_for_children");
 	if (fd < 0)
 		return false;
-	parent = ioctl(fd, NS_GET_PARENT);
-	userns = ioctl(fd, NS_GET_USERNS);
+	ret = related_ns_kid(fd, NS_GET_PARENT, &above) || related_ns_kid(fd, NS_GET_USERNS, &user);
 	close(fd);
-	if (parent >= 0 && userns >= 0 && !ns_file_kid(parent, &above))
-		ns_file_kid(userns, &user);
-	close_safe(&parent);
-	close_safe(&userns);
-	return user == owner && above == (item->inner ? item->inner->ns->kid : top) && !is_populated(kid) &&
+	return !ret && user == owner && above == (item->inner ? item->inner->ns->kid : top) && !is_populated(kid) &&
 	       !shows_empty_ns();
 }
 
