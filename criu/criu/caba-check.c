@@ -23,6 +23,7 @@
 #include "types.h"
 #include "common/list.h"
 #include "caba.h"
+#include "caba-ns.h"
 #include "caba-plan.h"
 #include "cgroup.h"
 #include "cr_options.h"
@@ -66,30 +67,60 @@ static bool has_number(struct numbers *s, pid_t nr)
 	return nr && bsearch(&nr, s->nr, s->n, sizeof(nr), cmp_pid);
 }
 
-/* Is @pid in the root's pid namespace, or in one below? */
-static bool in_root_ns(int proc, pid_t pid)
+static bool is_root_ns(const struct stat *st)
+{
+	return st->st_dev == root_ns.st_dev && st->st_ino == root_ns.st_ino;
+}
+
+static bool is_nested_ns(const struct stat *st)
+{
+	return caba_pidns_by_kid(st->st_ino);
+}
+
+/* The innermost pid namespace of @pid that @is one of ours, 0 without */
+static ino_t find_pid_ns(int proc, pid_t pid, bool (*is)(const struct stat *st))
 {
 	char path[32];
 	struct stat st;
-	bool in = false;
+	ino_t found = 0;
 	int fd, up;
-
-	if (all_in_root_ns)
-		return true;
 
 	snprintf(path, sizeof(path), "%d/ns/pid", pid);
 	fd = openat(proc, path, O_RDONLY);
 	while (fd >= 0 && !fstat(fd, &st)) {
-		in = st.st_dev == root_ns.st_dev && st.st_ino == root_ns.st_ino;
-		if (in)
+		if (is(&st)) {
+			found = st.st_ino;
 			break;
+		}
 		/* Not beyond criu's own one */
 		up = ioctl(fd, NS_GET_PARENT);
 		close(fd);
 		fd = up;
 	}
 	close_safe(&fd);
-	return in;
+	return found;
+}
+
+/* Is @pid in the root's pid namespace, or in one below? */
+static bool in_root_ns(int proc, pid_t pid)
+{
+	return all_in_root_ns || find_pid_ns(proc, pid, is_root_ns);
+}
+
+static bool kills_others(void)
+{
+	return root_is_init || caba_has_pidns();
+}
+
+/* The init that @pid dies with when the tree is killed, NULL without */
+static const struct pstree_item *dies_with(int proc, pid_t pid)
+{
+	ino_t kid;
+
+	if (root_is_init)
+		return in_root_ns(proc, pid) ? root_item : NULL;
+	kid = caba_has_pidns() ? find_pid_ns(proc, pid, is_nested_ns) : 0;
+	return kid ? caba_pidns_by_kid(kid)->init : NULL;
 }
 
 static int stat_pid_ns(pid_t pid, struct stat *st)
@@ -143,16 +174,20 @@ static int nr_outsiders(struct numbers *tree, outsider_t counts, void *arg)
 /* Who is killed together with the init of its pid namespace */
 static bool is_foreign(int proc, pid_t pid, struct births *b, void *arg)
 {
+	const struct pstree_item *init = dies_with(proc, pid);
+
+	if (!init)
+		return false;
 	if (opts.skip_foreign_tasks)
 		pr_warn("%d(%d, %s) is left behind\n", b->pid, pid, b->comm);
 	else
 		pr_err("%d(%d, %s) is in the pid namespace of %d, but is not below it: its parent is %d\n", b->pid, pid,
-		       b->comm, root_item->pid->real, b->ppid);
+		       b->comm, init->pid->real, b->ppid);
 	return true;
 }
 
 struct needed {
-	struct numbers tree;  /* pids of the tree, as criu sees them */
+	struct numbers tree;  /* by get_tree() */
 	struct numbers tasks; /* the same in their pid namespace */
 	struct numbers gone;  /* leaders of their groups and sessions that are not in the tree */
 };
@@ -192,6 +227,22 @@ static int alloc_numbers(struct numbers *s, unsigned int max)
 	return s->nr ? 0 : -1;
 }
 
+/* The pids of the tree, as criu sees them */
+static int get_tree(struct numbers *s)
+{
+	struct pstree_item *item;
+	unsigned int nr = 0;
+
+	for_each_pstree_item(item)
+		nr++;
+	if (alloc_numbers(s, nr))
+		return -1;
+	for_each_pstree_item(item)
+		s->nr[s->n++] = item->pid->real;
+	sort_numbers(s);
+	return 0;
+}
+
 /*
  * The processes are killed, but a pid stays in use as long as anybody has it
  * for a session or group.
@@ -228,7 +279,7 @@ static int check_foreign(struct needed *need)
 	nr = nr_outsiders(&need->tree, is_foreign, NULL);
 	if (nr <= 0 || opts.skip_foreign_tasks)
 		return nr < 0 ? -1 : 0;
-	pr_err("They would be killed with %d, and be in no image. Use --" OPT_SKIP_FOREIGN_TASKS " to leave them behind\n",
+	pr_err("They would be killed with the tree of %d, and be in no image. Use --" OPT_SKIP_FOREIGN_TASKS " to leave them behind\n",
 	       root_item->pid->real);
 	return -1;
 }
@@ -245,23 +296,17 @@ int caba_check_outside(struct caba_forest *f)
 	all_in_root_ns = own.st_dev == root_ns.st_dev && own.st_ino == root_ns.st_ino;
 	root_is_init = f->nodes->pid == INIT_PID && !all_in_root_ns;
 
-	if (alloc_numbers(&need.tree, f->nr_tasks) || alloc_numbers(&need.tasks, f->nr_tasks) ||
+	if (get_tree(&need.tree) || alloc_numbers(&need.tasks, f->nr_tasks) ||
 	    alloc_numbers(&need.gone, 2 * f->nr_tasks))
 		goto out;
 
-	for (i = 0; i < f->nr_tasks; i++) {
-		struct pstree_item *item = f->nodes[i].data;
-
-		need.tree.nr[need.tree.n++] = item->pid->real;
+	for (i = 0; i < f->nr_tasks; i++)
 		need.tasks.nr[need.tasks.n++] = f->nodes[i].pid;
-	}
-	sort_numbers(&need.tree);
 	sort_numbers(&need.tasks);
 
-	if (root_is_init)
-		ret = check_foreign(&need);
-	else
-		ret = opts.allow_busy_pids ? 0 : check_busy(f, &need);
+	ret = kills_others() ? check_foreign(&need) : 0;
+	if (!ret && !root_is_init && !opts.allow_busy_pids)
+		ret = check_busy(f, &need);
 out:
 	xfree(need.tree.nr);
 	xfree(need.tasks.nr);
@@ -269,14 +314,26 @@ out:
 	return ret;
 }
 
-/* A zombie of the pid namespace that is for somebody outside to reap */
+/* A zombie of a pid namespace that is killed, and for somebody outside to reap */
 static bool is_held(int proc, pid_t pid, struct births *b, void *arg)
 {
-	if (b->state != 'Z' || in_root_ns(proc, b->ppid))
+	const struct pstree_item *init = dies_with(proc, pid);
+
+	if (b->state != 'Z' || !init || dies_with(proc, b->ppid) || has_number(arg, b->ppid))
 		return false;
 
-	pr_warn("%d ends when %d has waited for %d(%d, %s)\n", root_item->pid->real, b->ppid, b->pid, pid, b->comm);
+	pr_warn("%d ends when %d has waited for %d(%d, %s)\n", init->pid->real, b->ppid, b->pid, pid, b->comm);
 	return true;
+}
+
+static bool held_from_outside(void)
+{
+	struct numbers tree;
+	bool held;
+
+	held = !get_tree(&tree) && nr_outsiders(&tree, is_held, &tree) > 0;
+	xfree(tree.nr);
+	return held;
 }
 
 /*
@@ -287,11 +344,10 @@ static bool is_held(int proc, pid_t pid, struct births *b, void *arg)
 pid_t caba_wait_killed(int *status)
 {
 	struct timespec second = { .tv_sec = 1 };
-	struct numbers root = { .nr = &root_item->pid->real, .n = 1 };
 	sigset_t chld, old;
 	pid_t pid;
 
-	if (!root_is_init)
+	if (!kills_others())
 		return wait4(-1, status, __WALL, NULL);
 
 	sigemptyset(&chld);
@@ -302,7 +358,7 @@ pid_t caba_wait_killed(int *status)
 	}
 
 	while (!(pid = wait4(-1, status, __WALL | WNOHANG, NULL)))
-		if (sigtimedwait(&chld, NULL, &second) < 0 && errno == EAGAIN && nr_outsiders(&root, is_held, NULL) > 0)
+		if (sigtimedwait(&chld, NULL, &second) < 0 && errno == EAGAIN && held_from_outside())
 			break;
 
 	if (sigprocmask(SIG_SETMASK, &old, NULL))

@@ -329,14 +329,15 @@ int caba_collect(void)
 
 	caba_dumped = true;
 
-	/* A session from outside of the pid namespace: refused later on */
-	for (i = 0; i < nr; i++)
-		if (!nodes[i].sid)
-			break;
+	for (n = nodes; n < nodes + nr; n++)
+		if (!n->sid) {
+			pr_err("A session leader of %d(%d) is outside of its pid namespace\n", item_of(n)->pid->real, n->pid);
+			goto out;
+		}
 
 	f.nodes = nodes;
 	f.nr_tasks = nr;
-	if (i == nr && caba_plan(&f)) {
+	if (caba_plan(&f)) {
 		pr_err("This process tree could not be restored\n");
 		goto out;
 	}

@@ -185,6 +185,24 @@ static void enter(int init)
 	close(fd);
 }
 
+/* As the starter knows it */
+static void tell_own_number(int fd)
+{
+	char self[16] = "";
+
+	if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || write(fd, self, sizeof(self)) < 0)
+		die("/proc/self");
+}
+
+static int read_number(int fd)
+{
+	char self[16];
+
+	if (read(fd, self, sizeof(self)) != sizeof(self))
+		die("init");
+	return atoi(self);
+}
+
 static int init_to_enter(void)
 {
 	int root;
@@ -205,6 +223,40 @@ static int put_in(void)
 {
 	int root = init_to_enter();
 
+	if (!child()) {
+		lead();
+		rest();
+	}
+	return root;
+}
+
+/*
+ * Somebody has been put into a nested pid namespace, and the root is no init.
+ * Its parent reaps it: before that the nested init would keep its own number.
+ */
+static int put_in_below(void)
+{
+	int told[2], root;
+
+	if (pipe(told))
+		die("pipe");
+	root = child();
+	if (!root) {
+		lead();
+		if (!clone_with(CLONE_NEWPID | SIGCHLD)) {
+			tell_own_number(told[1]);
+			close(told[0]);
+			close(told[1]);
+			rest();
+		}
+		close(told[0]);
+		close(told[1]);
+		rest();
+	}
+	enter(read_number(told[0]));
+	close(told[0]);
+	close(told[1]);
+	signal(SIGCHLD, SIG_IGN);
 	if (!child()) {
 		lead();
 		rest();
@@ -273,8 +325,7 @@ static int put_in_orphans(void)
  */
 static int put_in_nested(void)
 {
-	int root = init_to_enter(), told[2], mid, init;
-	char self[16] = "";
+	int root = init_to_enter(), told[2], mid;
 
 	if (pipe(told))
 		die("pipe");
@@ -282,23 +333,18 @@ static int put_in_nested(void)
 	if (!mid) {
 		lead();
 		if (!clone_with(CLONE_NEWPID | SIGCHLD)) {
-			/* As the starter knows it */
-			if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || write(told[1], self, sizeof(self)) < 0)
-				die("/proc/self");
+			tell_own_number(told[1]);
 			close(told[0]);
 			close(told[1]);
 			rest();
 		}
 		_exit(0);
 	}
-	if (read(told[0], self, sizeof(self)) != sizeof(self))
-		die("init");
-	close(told[0]);
-	close(told[1]);
 	wait_for(mid);
 
-	init = atoi(self);
-	enter(init);
+	enter(read_number(told[0]));
+	close(told[0]);
+	close(told[1]);
 	mid = child();
 	if (!mid) {
 		lead();
@@ -987,6 +1033,7 @@ static const struct {
 	{ "session-outside", 2, session_outside },
 	{ "member-outside", 2, member_outside },
 	{ "put-in", 3, put_in },
+	{ "put-in-below", 3, put_in_below },
 	{ "put-in-orphans", 7, put_in_orphans },
 	{ "put-in-nested", 6, put_in_nested },
 	{ "put-in-open", 3, put_in_open },
