@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -27,6 +29,7 @@
 #include "image.h"
 #include "kerndat.h"
 #include "namespaces.h"
+#include "proc_parse.h"
 #include "protobuf.h"
 #include "pstree.h"
 #include "rst_info.h"
@@ -81,6 +84,20 @@ pid_t caba_self(void)
 bool caba_is_init(const struct pstree_item *item)
 {
 	return item->inner && caba_own_pid(item) == INIT_PID;
+}
+
+/*
+ * An init dies of nothing that comes from its own namespace but a fault of its
+ * own, and of SIGKILL from above.
+ */
+static int check_init_end(pid_t pid, int exit_code)
+{
+	int sig = exit_code & 0x7f;
+
+	if (!sig || sig == SIGKILL || sig == SIGSEGV || sig == SIGBUS)
+		return 0;
+	pr_err("%d was the init of a pid namespace, and ended by signal %d, which can't be done again\n", pid, sig);
+	return -1;
 }
 
 /*
@@ -481,6 +498,17 @@ int caba_check_dead_pidfd(const struct fd_parms *p)
 	return 0;
 }
 
+/* Nobody is in there that it could be taken from */
+int caba_check_ns_file(const struct fd_parms *p)
+{
+	struct caba_pidns *ns = caba_pidns_by_kid(p->link->ns_kid);
+
+	if (!ns || (ns->init && ns->init->pid->state != TASK_DEAD))
+		return 0;
+	pr_err("Fd %d of %d is of the pid namespace %u, whose init is dead\n", p->fd, p->pid, ns->kid);
+	return -1;
+}
+
 int caba_collect_ns(struct pstree_item *item, const struct births *b)
 {
 	static unsigned int top, owner;
@@ -523,6 +551,7 @@ int caba_collect_ns(struct pstree_item *item, const struct births *b)
 int caba_check_ns(void)
 {
 	struct pstree_item *item;
+	struct proc_pid_stat st;
 
 	for_each_pstree_item(item) {
 		struct caba_inner *in = item->inner;
@@ -534,8 +563,13 @@ int caba_check_ns(void)
 			       in->ns->kid);
 			return -1;
 		}
-		if (in->ns->init != item || item->pid->state == TASK_DEAD)
+		if (in->ns->init != item)
 			continue;
+		if (item->pid->state == TASK_DEAD) {
+			if (parse_pid_stat(item->pid->real, &st) || check_init_end(item->pid->real, st.exit_code))
+				return -1;
+			continue;
+		}
 		/*
 		 * When this init is killed the kernel waits for all numbers of
 		 * its namespace but one. It has two.
@@ -1055,6 +1089,51 @@ static bool put_in(struct pstree_item *child)
 {
 	return current && caba_pidns_of(child) != caba_pidns_of(current) && !caba_is_init(child) &&
 	       !rsti(child)->caba.outside;
+}
+
+int caba_expect_end(struct pstree_item *item, int exit_code)
+{
+	if (!caba_is_init(item))
+		return 0;
+	rsti(item)->caba.killed = (exit_code & 0x7f) == SIGKILL;
+	return check_init_end(vpid(item), exit_code);
+}
+
+/* As kill() of itself, for a zombie */
+int caba_kill_self(int sig)
+{
+	char *page;
+	int fd;
+
+	if (!caba_is_init(current))
+		return kill(getpid(), sig);
+
+	/* By caba_kill_inits() */
+	while (sig == SIGKILL)
+		pause();
+
+	/* Nothing is behind it */
+	fd = syscall(SYS_memfd_create, "", 0);
+	if (fd < 0)
+		return -1;
+	page = mmap(NULL, PAGE_SIZE, sig == SIGSEGV ? PROT_NONE : PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return -1;
+	*(volatile char *)page = 0;
+	return -1;
+}
+
+/* CRIU does that, which is above all of them, when they have nothing to do any more */
+int caba_kill_inits(void)
+{
+	struct pstree_item *item;
+
+	for_each_pstree_item(item)
+		if (rsti(item)->caba.killed && kill(item->pid->real, SIGKILL)) {
+			pr_perror("Can't kill %d(%d)", vpid(item), item->pid->real);
+			return -1;
+		}
+	return 0;
 }
 
 int caba_enter_ns(struct pstree_item *child)

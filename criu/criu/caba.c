@@ -701,13 +701,19 @@ int caba_keep_helper(struct pstree_item *helper)
 }
 
 /* The plan has believed pstree.img, but this one is read from core-*.img, when it is forked */
-int caba_check_state(struct pstree_item *item, int state)
+int caba_check_state(struct pstree_item *item, const TaskCoreEntry *tc)
 {
-	if (!caba_planned || rsti(item)->caba.zombie == (state == TASK_DEAD))
-		return 0;
+	struct rst_caba *r = &rsti(item)->caba;
 
-	pr_err("%d is %s zombie, unlike in pstree.img\n", vpid(item), rsti(item)->caba.zombie ? "no" : "a");
-	return -1;
+	if (!caba_planned)
+		return 0;
+	if (r->zombie != (tc->task_state == TASK_DEAD)) {
+		pr_err("%d is %s zombie, unlike in pstree.img\n", vpid(item), r->zombie ? "no" : "a");
+		return -1;
+	}
+	if (r->zombie && caba_expect_end(item, tc->exit_code))
+		return -1;
+	return 0;
 }
 
 unsigned long caba_clone_flags(struct pstree_item *item)

@@ -82,6 +82,7 @@ extern pid_t caba_top_pid(pid_t real, pid_t last);
 extern int caba_dump_tty(int lfd, const struct fd_parms *p, bool master, bool ctty, pid_t *sid, pid_t *pgrp);
 extern int caba_check_autofs(pid_t real);
 extern int caba_check_dead_pidfd(const struct fd_parms *p);
+extern int caba_check_ns_file(const struct fd_parms *p);
 
 /* Restore */
 extern int caba_get_inner(struct pstree_item *item, const struct PstreeEntry *e);
@@ -96,6 +97,9 @@ extern unsigned long caba_ns_mask(const struct pstree_item *item);
 extern int caba_new_inner(struct pstree_item *item, struct caba_pidns *ns, const struct caba_nums *nums);
 extern unsigned int caba_set_tid(const struct pstree_item *item, int thread, pid_t *tids);
 extern pid_t caba_own_tid(const struct pstree_item *item, pid_t top);
+extern int caba_expect_end(struct pstree_item *item, int exit_code);
+extern int caba_kill_self(int sig);
+extern int caba_kill_inits(void);
 extern int caba_enter_ns(struct pstree_item *child);
 extern int caba_leave_ns(struct pstree_item *child);
 extern struct caba_pidns *caba_pidns_by_id(unsigned int id);

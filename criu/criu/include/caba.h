@@ -10,6 +10,7 @@ struct caba_forest;
 struct caba_node;
 struct mount_info;
 struct pstree_item;
+struct TaskCoreEntry;
 
 /*
  * Births on restore, see criu/caba.c. Lives in rst_info.
@@ -18,6 +19,7 @@ struct rst_caba {
 	bool known; /* was in the image: */
 	pid_t pid;
 	bool zombie;
+	bool killed;
 
 	struct pstree_item *parent; /* once all who leave have left */
 	struct pstree_item *heir;   /* who gets the children when this one leaves */
@@ -76,7 +78,7 @@ extern int setup_alarm_handler(void); /* cr-dump.c */
 extern bool caba_planned;
 extern int caba_prepare_pstree(void);
 extern int caba_keep_helper(struct pstree_item *helper);
-extern int caba_check_state(struct pstree_item *item, int state);
+extern int caba_check_state(struct pstree_item *item, const struct TaskCoreEntry *tc);
 extern bool caba_nested(void);
 extern int caba_act(int (*fork_item)(struct pstree_item *), void (*restore_sid)(void));
 extern int caba_join_group(void);

@@ -9,7 +9,7 @@
  * it is complete, and rests. caba_case --look PID prints a line for PID and all
  * below it, as seen from its pid namespace:
  *
- *   pid ppid pgid sid caba state stop-signal exit-signal foreground-group namespaces
+ *   pid ppid pgid sid caba state end-or-stop-signal exit-signal foreground-group namespaces kept-one
  *
  * Pid, pgid and sid have their numbers in namespaces below, too. A namespace is the
  * first process that has it, "." if it is ours.
@@ -29,6 +29,7 @@
 #include <sys/mount.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -652,6 +653,115 @@ static void dead_container(void)
 	}
 }
 
+static void leave_zombie(int pid)
+{
+	siginfo_t si;
+
+	if (waitid(P_PID, pid, &si, WEXITED | WNOWAIT))
+		die("waitid");
+}
+
+/* At the address of a page that is not there, or behind the end of its file */
+static void fault(int prot)
+{
+	struct rlimit none = {};
+	char *page = mmap(NULL, 1, prot, MAP_SHARED, memfd_create("", 0), 0);
+
+	if (page == MAP_FAILED || setrlimit(RLIMIT_CORE, &none))
+		die("fault");
+	*(volatile char *)page = 0;
+}
+
+/* Containers that have ended in all the ways that there are, and who is no init */
+static void ended(void)
+{
+	static const int status[] = { SIGKILL, SIGSEGV, SIGBUS, 200 << 8 };
+	unsigned int i, j;
+	int pid;
+
+	for (i = 0; i < 4; i++)
+		for (j = 0; j < 2; j++) {
+			pid = clone_with(SIGCHLD | (j ? CLONE_NEWPID : 0));
+			if (!pid) {
+				if (status[i] == SIGSEGV)
+					fault(PROT_NONE);
+				if (status[i] == SIGBUS)
+					fault(PROT_WRITE);
+				if (status[i] != SIGKILL)
+					_exit(200);
+				while (1)
+					pause();
+			}
+			if (status[i] == SIGKILL)
+				kill(pid, SIGKILL);
+			leave_zombie(pid);
+		}
+	here();
+}
+
+/* CRIU can't let an init die of everything that it may have died of */
+static void trapped(void)
+{
+	int pid = clone_with(CLONE_NEWPID | SIGCHLD);
+
+	if (!pid)
+		__builtin_trap();
+	leave_zombie(pid);
+	here();
+}
+
+/* The file of a namespace as fd 9, which is looked at */
+static void keep_ns(const char *pid, const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/%s", pid, name);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || dup2(fd, 9) < 0)
+		die(path);
+	if (fd != 9)
+		close(fd);
+}
+
+/* Of the pid namespace of each, also where there is a zombie, which has none */
+static void ns_files(void)
+{
+	int pid = child();
+
+	if (!pid)
+		_exit(0);
+	leave_zombie(pid);
+	if (!clone_with(CLONE_NEWPID | SIGCHLD)) {
+		if (!child()) {
+			keep_ns("self", "user");
+			rest();
+		}
+		keep_ns("self", "pid");
+		rest();
+	}
+}
+
+/* A container is over, but somebody still holds its namespace */
+static void ns_file_dead(void)
+{
+	int told[2], pid;
+	char path[32];
+
+	if (pipe(told))
+		die("pipe");
+	pid = clone_with(CLONE_NEWPID | SIGCHLD);
+	if (!pid) {
+		tell_own_number(told[1]);
+		pause();
+	}
+	snprintf(path, sizeof(path), "%d", read_number(told[0]));
+	keep_ns(path, "pid");
+	kill(pid, SIGKILL);
+	leave_zombie(pid);
+	here();
+}
+
 /* One that is not: its init leads a session, and has adopted somebody */
 static void container(void)
 {
@@ -1068,6 +1178,10 @@ static const struct {
 	{ "batch-jobs", 14, .inside = batch_jobs },
 	{ "chain", 0, .inside = chain },
 	{ "dead-container", 1, .inside = dead_container },
+	{ "ended", 1, .inside = ended },
+	{ "trapped", 1, .inside = trapped },
+	{ "ns-files", 2, .inside = ns_files },
+	{ "ns-file-dead", 1, .inside = ns_file_dead },
 	{ "container", 4, .inside = container },
 	{ "init-without-session", 4, init_without_session },
 };
@@ -1132,6 +1246,7 @@ struct look {
 	int nr[3]; /* pid, pgid, sid at the level of who is looked at */
 	char below[3][64];
 	ino_t ns[NR_NS];
+	ino_t kept; /* by keep_ns(), or else of another file */
 	int stop, exit;
 	char state;
 };
@@ -1182,6 +1297,8 @@ static int read_look(int real, struct look *l, int *level)
 		snprintf(path, sizeof(path), "/proc/%d/ns/%s", real, ns_name[i]);
 		l->ns[i] = stat(path, &st) ? 0 : st.st_ino;
 	}
+	snprintf(path, sizeof(path), "/proc/%d/fd/9", real);
+	l->kept = stat(path, &st) ? 0 : st.st_ino;
 	snprintf(path, sizeof(path), "/proc/%d/status", real);
 	f = fopen(path, "r");
 	if (!f)
@@ -1219,6 +1336,8 @@ static int read_look(int real, struct look *l, int *level)
 	}
 	if (l->state == 'T')
 		l->stop = code >> 8 ? code >> 8 & 0xff : code;
+	else if (l->state == 'Z')
+		l->stop = code & ~0x80; /* a restore makes no core dump */
 	else if (strchr("RDI", l->state))
 		l->state = 'S';
 	return 0;
@@ -1229,6 +1348,22 @@ static int cmp_look(const void *a, const void *b)
 	const struct look *x = a, *y = b;
 
 	return x->nr[0] - y->nr[0];
+}
+
+static void print_kept(ino_t kept, struct look *tree, int nr, struct look *us)
+{
+	unsigned int n;
+	int k;
+
+	for (n = 0; kept && n < NR_NS; n++) {
+		for (k = 0; k < nr && tree[k].ns[n] != kept; k++)
+			;
+		if (kept == us->ns[n])
+			printf(" %s", ns_name[n]);
+		else if (k < nr)
+			printf(" %s of %d", ns_name[n], tree[k].nr[0]);
+	}
+	puts("");
 }
 
 static int look(int root)
@@ -1279,8 +1414,9 @@ static int look(int root)
 				printf("%c", l->ns[n] ? '.' : '-');
 			else
 				printf("%d", tree[k].nr[0]);
-			printf("%c", n + 1 < NR_NS ? ',' : '\n');
+			printf(",");
 		}
+		print_kept(l->kept, tree, nr, &us);
 	}
 	return 0;
 }
