@@ -25,6 +25,7 @@
 #include "caba.h"
 #include "caba-ns.h"
 #include "caba-plan.h"
+#include "clone-noasan.h"
 #include "files.h"
 #include "image.h"
 #include "kerndat.h"
@@ -33,6 +34,7 @@
 #include "protobuf.h"
 #include "pstree.h"
 #include "rst_info.h"
+#include "sysctl.h"
 #include "util.h"
 
 #include "images/pidns.pb-c.h"
@@ -182,6 +184,128 @@ void caba_fill_nodes(struct caba_node *nodes, unsigned int nr)
 		n->sids = in->sid;
 		n->pgids = in->pgid;
 	}
+}
+
+static int cmp_nr(const void *a, const void *b)
+{
+	const pid_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void use(struct caba_pidns *ns, const pid_t *at, unsigned int nr)
+{
+	if (at && nr > ns->level && at[ns->level])
+		ns->used[ns->nr_used++] = at[ns->level];
+}
+
+static int find_used(struct caba_pidns *ns)
+{
+	struct pstree_item *item;
+	unsigned int nr = 0;
+	int i;
+
+	for_each_pstree_item(item)
+		nr += 3 + item->nr_threads;
+	ns->used = xmalloc(nr * sizeof(*ns->used));
+	if (!ns->used)
+		return -1;
+	for_each_pstree_item(item) {
+		struct caba_inner *in = item->inner;
+
+		if (!in || !caba_ns_holds(ns, in->ns))
+			continue;
+		use(ns, in->pid, in->ns->level + 1);
+		use(ns, in->sid.at, in->sid.nr);
+		use(ns, in->pgid.at, in->pgid.nr);
+		for (i = 1; in->tids && i < item->nr_threads; i++)
+			use(ns, in->tids[i], in->ns->level + 1);
+	}
+	qsort(ns->used, ns->nr_used, sizeof(*ns->used), cmp_nr);
+	/* As get_free_pid() does */
+	ns->last_free = 300;
+	return 0;
+}
+
+static pid_t free_nr(struct caba_pidns *ns)
+{
+	if (!ns->used && find_used(ns))
+		return -1;
+
+	for (ns->last_free++; ns->next_used < ns->nr_used; ns->next_used++) {
+		if (ns->used[ns->next_used] > ns->last_free)
+			break;
+		if (ns->used[ns->next_used] == ns->last_free)
+			ns->last_free++;
+	}
+	return ns->last_free;
+}
+
+/*
+ * Settings of a pid namespace are there for those who are in it. CRIU sends
+ * somebody for them, with numbers that are free: others would move ns_last_pid.
+ */
+struct visit {
+	struct caba_pidns *ns;
+	int (*fn)(void *);
+	struct caba_ns_settings *seen; /* on dump, shared */
+	int pid_max;		       /* the file outside */
+};
+
+static int send_visitor(void *arg)
+{
+	struct visit *v = arg;
+	pid_t pid, tids[CABA_LEVELS];
+	struct caba_pidns *ns;
+	int fd, status;
+
+	fd = open_proc(v->ns->init->pid->real, "ns/pid");
+	if (fd < 0 || setns(fd, CLONE_NEWPID)) {
+		pr_perror("Can't enter pid namespace %u", v->ns->id);
+		return 1;
+	}
+	do {
+		for (ns = v->ns; ns; ns = ns->parent) {
+			pid = free_nr(ns);
+			if (pid < 0)
+				return 1;
+			tids[v->ns->level - ns->level] = pid;
+		}
+		/* No signal for its end: there may be a handler that waits for all */
+		pid = clone3_with_pid_noasan(v->fn, v, 0, 0, tids, v->ns->level);
+	} while (pid < 0 && errno == EEXIST);
+	if (pid < 0 || waitpid(pid, &status, __WALL) != pid) {
+		pr_perror("Can't fork in pid namespace %u", v->ns->id);
+		return 1;
+	}
+	return !!status;
+}
+
+static int visit_ns(struct caba_pidns *ns, int (*fn)(void *), struct caba_ns_settings *seen)
+{
+	struct visit v = { .ns = ns, .fn = fn, .seen = seen };
+	int ret;
+
+	v.pid_max = open_proc(PROC_GEN, PID_MAX_PATH);
+	if (v.pid_max < 0)
+		return -1;
+	ret = call_in_child_process(send_visitor, &v);
+	close(v.pid_max);
+	return ret;
+}
+
+/* Before 6.14 all see the same one, in the same file */
+static bool has_pid_max(const struct visit *v)
+{
+	struct stat outside, inside;
+	int fd, ret;
+
+	fd = open_proc(PROC_GEN, PID_MAX_PATH);
+	if (fd < 0)
+		return false;
+	ret = fstat(v->pid_max, &outside) || fstat(fd, &inside);
+	close(fd);
+	return !ret && outside.st_ino != inside.st_ino;
 }
 
 /*
@@ -686,26 +810,73 @@ int caba_put_inner(const struct pstree_item *item, PstreeEntry *e)
 	return 0;
 }
 
-int caba_dump_ns(void)
+/* That of a new one, from 6.14 on */
+#define PID_MAX_LIMIT (sizeof(long) > 4 ? 4 << 20 : 32 << 10)
+
+static int read_settings(void *arg)
 {
-	struct caba_pidns *ns;
+	struct visit *v = arg;
+	struct caba_ns_settings *s = v->seen;
+	struct sysctl_req req[] = {
+		{ "kernel/ns_last_pid", &s->last_pid, CTL_32 },
+		{ "vm/memfd_noexec", &s->memfd_noexec, CTL_32, CTL_FLAGS_OPTIONAL },
+		{ "kernel/pid_max", &s->pid_max, CTL_32 },
+	};
+
+	if (sysctl_op(req, ARRAY_SIZE(req), CTL_READ, 0))
+		return 1;
+	if (s->pid_max == PID_MAX_LIMIT || !has_pid_max(v))
+		s->pid_max = 0;
+	return 0;
+}
+
+static int dump_ns(struct caba_pidns *ns, struct caba_ns_settings *s)
+{
+	PidnsEntry e = PIDNS_ENTRY__INIT;
 	struct cr_img *img;
 	int ret;
 
-	for (ns = pidnses; ns; ns = ns->next) {
-		PidnsEntry e = PIDNS_ENTRY__INIT;
+	e.has_parent_id = true;
+	e.parent_id = ns->parent ? ns->parent->id : root_item->ids->pid_ns_id;
 
-		e.has_parent_id = true;
-		e.parent_id = ns->parent ? ns->parent->id : root_item->ids->pid_ns_id;
-		img = open_image(CR_FD_PIDNS, O_DUMP, ns->id);
-		if (!img)
-			return -1;
-		ret = pb_write_one(img, &e, PB_PIDNS);
-		close_image(img);
-		if (ret)
-			return -1;
+	/* Nobody can be forked any more where the init is dead */
+	*s = (struct caba_ns_settings){};
+	if (ns->init->pid->state != TASK_DEAD && visit_ns(ns, read_settings, s)) {
+		pr_err("Can't read the settings of pid namespace %u\n", ns->kid);
+		return -1;
 	}
-	return 0;
+	e.has_last_pid = s->last_pid > 0;
+	e.last_pid = s->last_pid;
+	e.has_memfd_noexec = s->memfd_noexec > 0;
+	e.memfd_noexec = s->memfd_noexec;
+	e.has_pid_max = s->pid_max > 0;
+	e.pid_max = s->pid_max;
+
+	img = open_image(CR_FD_PIDNS, O_DUMP, ns->id);
+	if (!img)
+		return -1;
+	ret = pb_write_one(img, &e, PB_PIDNS);
+	close_image(img);
+	return ret;
+}
+
+int caba_dump_ns(void)
+{
+	struct caba_ns_settings *s;
+	struct caba_pidns *ns;
+	int ret = 0;
+
+	if (!pidnses)
+		return 0;
+	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s == MAP_FAILED) {
+		pr_perror("Can't map the settings of pid namespaces");
+		return -1;
+	}
+	for (ns = pidnses; ns && !ret; ns = ns->next)
+		ret = dump_ns(ns, s);
+	munmap(s, sizeof(*s));
+	return ret;
 }
 
 /*
@@ -749,6 +920,10 @@ static struct caba_pidns *read_ns(unsigned int id, int level)
 		ns->id = id;
 		ns->parent = parent;
 		ns->level = level_of(parent) + 1;
+		/* 0 where there is none in the image */
+		ns->settings.last_pid = e->last_pid;
+		ns->settings.memfd_noexec = e->memfd_noexec;
+		ns->settings.pid_max = e->pid_max;
 		ns->next = pidnses;
 		pidnses = ns;
 	} else {
@@ -974,61 +1149,6 @@ unsigned long caba_ns_mask(const struct pstree_item *item)
 	return caba_nested() && item->ids->pid_ns_id == caba_pid_ns_id(item) ? CLONE_NEWPID : 0;
 }
 
-static int cmp_nr(const void *a, const void *b)
-{
-	const pid_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static void use(struct caba_pidns *ns, const pid_t *at, unsigned int nr)
-{
-	if (at && nr > ns->level && at[ns->level])
-		ns->used[ns->nr_used++] = at[ns->level];
-}
-
-static int find_used(struct caba_pidns *ns)
-{
-	struct pstree_item *item;
-	unsigned int nr = 0;
-	int i;
-
-	for_each_pstree_item(item)
-		nr += 3 + item->nr_threads;
-	ns->used = xmalloc(nr * sizeof(*ns->used));
-	if (!ns->used)
-		return -1;
-	for_each_pstree_item(item) {
-		struct caba_inner *in = item->inner;
-
-		if (!in || !caba_ns_holds(ns, in->ns))
-			continue;
-		use(ns, in->pid, in->ns->level + 1);
-		use(ns, in->sid.at, in->sid.nr);
-		use(ns, in->pgid.at, in->pgid.nr);
-		for (i = 1; in->tids && i < item->nr_threads; i++)
-			use(ns, in->tids[i], in->ns->level + 1);
-	}
-	qsort(ns->used, ns->nr_used, sizeof(*ns->used), cmp_nr);
-	/* As get_free_pid() does */
-	ns->last_free = 300;
-	return 0;
-}
-
-static pid_t free_nr(struct caba_pidns *ns)
-{
-	if (!ns->used && find_used(ns))
-		return -1;
-
-	for (ns->last_free++; ns->next_used < ns->nr_used; ns->next_used++) {
-		if (ns->used[ns->next_used] > ns->last_free)
-			break;
-		if (ns->used[ns->next_used] == ns->last_free)
-			ns->last_free++;
-	}
-	return ns->last_free;
-}
-
 /* The numbers of a helper: the plan's ones, or any */
 int caba_new_inner(struct pstree_item *item, struct caba_pidns *ns, const struct caba_nums *nums)
 {
@@ -1128,11 +1248,15 @@ int caba_kill_inits(void)
 {
 	struct pstree_item *item;
 
-	for_each_pstree_item(item)
-		if (rsti(item)->caba.killed && kill(item->pid->real, SIGKILL)) {
+	for_each_pstree_item(item) {
+		if (!rsti(item)->caba.killed)
+			continue;
+		/* -1 would be all */
+		if (item->pid->real <= 0 || kill(item->pid->real, SIGKILL)) {
 			pr_perror("Can't kill %d(%d)", vpid(item), item->pid->real);
 			return -1;
 		}
+	}
 	return 0;
 }
 
@@ -1191,5 +1315,58 @@ int caba_verify_ns(const struct pstree_item *item, const struct births *b)
 			return -1;
 		}
 	ns->kid = kid;
+	return 0;
+}
+
+static int set_setting(char *name, int value)
+{
+	int now = -1;
+	struct sysctl_req req = { name, &now, CTL_32, CTL_FLAGS_OPTIONAL };
+
+	if (sysctl_op(&req, 1, CTL_READ, 0))
+		return -1;
+	if (now == value)
+		return 0;
+	now = value;
+	req.flags = 0;
+	return sysctl_op(&req, 1, CTL_WRITE, 0);
+}
+
+static int set_settings(void *arg)
+{
+	struct visit *v = arg;
+	struct caba_ns_settings *s = &v->ns->settings;
+	int pid_max, last = s->last_pid;
+	struct sysctl_req req = { "kernel/pid_max", &pid_max, CTL_32 };
+
+	if (sysctl_op(&req, 1, CTL_READ, 0))
+		return 1;
+	/* Above it the next one is the first that is free, all the same */
+	if (last > pid_max)
+		last = pid_max;
+	if (last && set_setting("kernel/ns_last_pid", last)) {
+		pr_err("Can't set ns_last_pid of pid namespace %u to %d\n", v->ns->id, last);
+		return 1;
+	}
+	if (s->memfd_noexec && set_setting("vm/memfd_noexec", s->memfd_noexec)) {
+		pr_err("Can't set memfd_noexec of pid namespace %u to %d\n", v->ns->id, s->memfd_noexec);
+		return 1;
+	}
+	if (s->pid_max && (!has_pid_max(v) || set_setting("kernel/pid_max", s->pid_max))) {
+		pr_err("Can't set pid_max of pid namespace %u to %d\n", v->ns->id, s->pid_max);
+		return 1;
+	}
+	return 0;
+}
+
+/* By CRIU, when all threads are there and all memfds are made, and nobody goes on yet */
+int caba_set_ns(void)
+{
+	struct caba_pidns *ns;
+
+	for (ns = pidnses; ns; ns = ns->next)
+		if ((ns->settings.last_pid || ns->settings.memfd_noexec || ns->settings.pid_max) &&
+		    visit_ns(ns, set_settings, NULL))
+			return -1;
 	return 0;
 }

@@ -25,6 +25,13 @@ struct FownEntry;
 struct PidfdEntry;
 struct fd_parms;
 
+/* What is in /proc/sys for those in there, 0 where that is as in a new one */
+struct caba_ns_settings {
+	int last_pid;
+	int memfd_noexec;
+	int pid_max;
+};
+
 struct caba_pidns {
 	unsigned int id;	   /* in the images */
 	unsigned int kid;	   /* on dump: inode */
@@ -33,11 +40,13 @@ struct caba_pidns {
 	struct pstree_item *init;
 	struct caba_ns *plan;
 
-	/* On restore: the numbers that are taken, sorted */
+	/* The numbers that are taken, sorted */
 	pid_t *used;
 	unsigned int nr_used;
 	unsigned int next_used;
 	pid_t last_free;
+
+	struct caba_ns_settings settings; /* on restore */
 
 	struct caba_pidns *next;
 };
@@ -116,6 +125,7 @@ extern int caba_expect_pidfd(struct PidfdEntry *e);
 extern int caba_make_pidfds(void);
 extern int caba_open_pidfd(const struct PidfdEntry *e);
 extern pid_t caba_group_nr(pid_t pgid);
+extern int caba_set_ns(void);
 extern int caba_verify_ns(const struct pstree_item *item, const struct births *b);
 
 #endif /* __CR_CABA_NS_H__ */

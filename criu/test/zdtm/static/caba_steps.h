@@ -1,13 +1,14 @@
 /*
  * Trees of processes, made step by step and compared with themselves after
- * a restore: parents, groups, sessions, sub-reaper flags, zombies, and births
- * where the kernel tells them.
+ * a restore: parents, groups, sessions, sub-reaper flags, zombies, settings of
+ * pid namespaces, and births where the kernel tells them.
  *
  * Process 0 is the test itself, and a sub-reaper, so nobody gets out of its
  * tree. All the others wait for what it tells them to do. They can be in pid
  * namespaces below that of the test, where they have more numbers; "pid" is
  * always the one that the test sees.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -40,10 +41,15 @@ enum {
 	SETSID,
 	SETPGID, /* into the group of process arg */
 	SUBREAPER,
+	NOEXEC, /* memfd_noexec of its pid namespace */
 	REPORT,
+	LAST_PID, /* of its pid namespace */
+	MEMFD_NOEXEC,
 };
 
 #define MAX_PROCS 64
+#define LAST_PID_PATH	  "/proc/sys/kernel/ns_last_pid"
+#define MEMFD_NOEXEC_PATH "/proc/sys/vm/memfd_noexec"
 #define INTO(where, id) ((where) * MAX_PROCS + (id))
 
 struct step {
@@ -62,6 +68,8 @@ struct state {
 	int ppid;
 	int caba;
 	int subreaper;
+	int last_pid;
+	int memfd_noexec;
 };
 
 struct proc {
@@ -168,6 +176,31 @@ static int children_in(int pid)
 	return ret;
 }
 
+/* Of the namespace of who calls */
+static int get_setting(const char *path)
+{
+	int value = -1;
+	FILE *f = fopen(path, "r");
+
+	if (f && fscanf(f, "%d", &value) != 1)
+		value = -1;
+	if (f)
+		fclose(f);
+	return value;
+}
+
+/* Not before 6.3, and not in a user namespace */
+static int set_noexec(int value)
+{
+	int fd = open(MEMFD_NOEXEC_PATH, O_WRONLY), ret;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == EACCES ? 0 : -1;
+	ret = dprintf(fd, "%d", value);
+	close(fd);
+	return ret < 0 ? -1 : 0;
+}
+
 static int do_cmd(int cmd, int arg)
 {
 	pthread_t thread;
@@ -209,9 +242,15 @@ static int do_cmd(int cmd, int arg)
 		return setpgid(0, number_for(me, arg));
 	case SUBREAPER:
 		return prctl(PR_SET_CHILD_SUBREAPER, arg, 0, 0, 0);
+	case NOEXEC:
+		return set_noexec(arg);
 	case REPORT:
 		prctl(PR_GET_CHILD_SUBREAPER, &flag, 0, 0, 0);
 		return flag;
+	case LAST_PID:
+		return get_setting(LAST_PID_PATH);
+	case MEMFD_NOEXEC:
+		return get_setting(MEMFD_NOEXEC_PATH);
 	}
 	return -1;
 }
@@ -272,8 +311,14 @@ static int get_state(int who, struct state *s)
 	s->ns = s->zombie && geteuid() ? 0 : same_ns(p->pid, "pid");
 	s->children = s->zombie ? 0 : same_ns(p->pid, "pid_for_children");
 
-	if (!s->zombie)
-		s->subreaper = tell(who, REPORT, 0);
+	if (s->zombie)
+		return 0;
+	s->subreaper = tell(who, REPORT, 0);
+	/* CRIU leaves those of the test's namespace alone */
+	if (s->ns) {
+		s->last_pid = tell(who, LAST_PID, 0);
+		s->memfd_noexec = tell(who, MEMFD_NOEXEC, 0);
+	}
 	return 0;
 }
 
@@ -370,6 +415,8 @@ static int compare_all(void)
 		SAME_NUMBERS(pgids);
 		SAME_NUMBERS(sids);
 		SAME(subreaper);
+		SAME(last_pid);
+		SAME(memfd_noexec);
 		/* The ones of the test itself may be criu's */
 		if (i == 0)
 			continue;
