@@ -317,9 +317,12 @@ out:
 /* A zombie of a pid namespace that is killed, and for somebody outside to reap */
 static bool is_held(int proc, pid_t pid, struct births *b, void *arg)
 {
-	const struct pstree_item *init = dies_with(proc, pid);
+	const struct pstree_item *init;
 
-	if (b->state != 'Z' || !init || dies_with(proc, b->ppid) || has_number(arg, b->ppid))
+	if (b->state != 'Z' || has_number(arg, b->ppid))
+		return false;
+	init = dies_with(proc, pid);
+	if (!init || dies_with(proc, b->ppid))
 		return false;
 
 	pr_warn("%d ends when %d has waited for %d(%d, %s)\n", init->pid->real, b->ppid, b->pid, pid, b->comm);

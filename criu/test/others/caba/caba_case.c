@@ -204,6 +204,22 @@ static int read_number(int fd)
 	return atoi(self);
 }
 
+static void close_both(int fd[2])
+{
+	close(fd[0]);
+	close(fd[1]);
+}
+
+/* The init of a nested pid namespace, for who enters it from outside */
+static void init_that_tells(int told[2])
+{
+	if (clone_with(CLONE_NEWPID | SIGCHLD))
+		return;
+	tell_own_number(told[1]);
+	close_both(told);
+	rest();
+}
+
 static int init_to_enter(void)
 {
 	int root;
@@ -244,19 +260,12 @@ static int put_in_below(void)
 	root = child();
 	if (!root) {
 		lead();
-		if (!clone_with(CLONE_NEWPID | SIGCHLD)) {
-			tell_own_number(told[1]);
-			close(told[0]);
-			close(told[1]);
-			rest();
-		}
-		close(told[0]);
-		close(told[1]);
+		init_that_tells(told);
+		close_both(told);
 		rest();
 	}
 	enter(read_number(told[0]));
-	close(told[0]);
-	close(told[1]);
+	close_both(told);
 	signal(SIGCHLD, SIG_IGN);
 	if (!child()) {
 		lead();
@@ -333,19 +342,13 @@ static int put_in_nested(void)
 	mid = child();
 	if (!mid) {
 		lead();
-		if (!clone_with(CLONE_NEWPID | SIGCHLD)) {
-			tell_own_number(told[1]);
-			close(told[0]);
-			close(told[1]);
-			rest();
-		}
+		init_that_tells(told);
 		_exit(0);
 	}
 	wait_for(mid);
 
 	enter(read_number(told[0]));
-	close(told[0]);
-	close(told[1]);
+	close_both(told);
 	mid = child();
 	if (!mid) {
 		lead();
